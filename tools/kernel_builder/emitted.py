@@ -1,0 +1,50 @@
+"""What the two emitters hand on: the built text and where each line came from."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One line of one source file.
+
+    `path` is a label that is the same on every machine: relative to the project's root,
+    or to the folder that holds the package, with forward slashes. `line` counts from 1.
+    `module` is the dotted name, `__main__` for the kernel itself.
+    """
+
+    path: str
+    line: int
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A stretch of the built script that becomes one notebook cell.
+
+    `text` holds what the cell shows: code as it stands in the script (without its
+    `# %%` line), or markdown with the comment signs taken off. `first_line` is the
+    line of the script, counted from 1, where `text` starts. `collapsed` marks
+    inlined modules.
+    """
+
+    kind: Literal["code", "markdown"]
+    heading: str
+    text: str
+    first_line: int
+    collapsed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A built script.
+
+    `lines[i]` is the origin of line i + 1 of `text`, None for lines the tool wrote.
+    `notes` are sentences for the person who runs the build.
+    """
+
+    text: str
+    lines: tuple[Origin | None, ...]
+    form: Literal["flat", "embed"]
+    notes: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = field(default=())

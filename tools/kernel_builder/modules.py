@@ -1,0 +1,348 @@
+"""Which first-party modules a kernel reaches, in the order Python would load them."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from kernel_builder.errors import UsageError
+from kernel_builder.project import Project
+from kernel_builder.sources import Source, parse_source, read_source
+
+MAIN: Final = "__main__"
+Context = Literal["top", "guarded", "function", "typing"]
+
+# Modules that some Python from 3.11 on has and another has not: the tool's answer must
+# not depend on the Python it runs under.
+_REMOVED: Final = frozenset(
+    ("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt")
+    + ("distutils", "imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib")
+    + ("ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu")
+    + ("xdrlib",)
+)
+STDLIB: Final = frozenset(sys.stdlib_module_names) | _REMOVED
+
+
+@dataclass(frozen=True, eq=False)
+class LocalImport:
+    """An import statement that loads first-party modules.
+
+    `loads` are the modules it loads, packages included, in Python's order. `context`
+    is where it stands: at the top level, under a condition there (`guarded`), in a
+    function, or under `if TYPE_CHECKING`.
+    """
+
+    node: ast.Import | ast.ImportFrom
+    context: Context
+    loads: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """One first-party source file and its syntax tree.
+
+    `name` is dotted; the kernel itself is `__main__`.
+    """
+
+    name: str
+    source: Source
+    tree: ast.Module
+    is_package: bool
+    imports: tuple[LocalImport, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.source.path
+
+    @property
+    def label(self) -> str:
+        """The file's name for people, the same on every machine."""
+        return self.source.label
+
+    @property
+    def text(self) -> str:
+        """The file's text with plain newlines as line ends."""
+        return self.source.text
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file that is not Python code but belongs to the first-party code.
+
+    `name` is its place relative to the folder that holds the top-level packages.
+    """
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Closure:
+    """The kernel and every first-party module it may load.
+
+    `modules` excludes the kernel; a module stands after those it needs at load time.
+    `namespaces` are the packages without an `__init__.py` on the way to them.
+    `extra` and `data` are empty unless `companions.complete` filled them: modules that
+    only code run later can name, and files beside the modules.
+    """
+
+    project: Project
+    entry: Module
+    modules: tuple[Module, ...]
+    namespaces: tuple[str, ...] = ()
+    extra: tuple[Module, ...] = ()
+    data: tuple[DataFile, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Module, ...]:
+        """All modules, then the kernel."""
+        return (*self.modules, self.entry)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a dotted name leads: a file, a package, or a namespace (no file)."""
+
+    name: str
+    path: Path | None
+    is_package: bool
+    folder: Path
+
+
+@dataclass
+class Finder:
+    """Finds first-party modules as `sys.path` would, without running anything."""
+
+    project: Project
+    _seen: dict[str, Found | None] = field(default_factory=dict)
+
+    def find(self, name: str) -> Found | None:
+        """Find a dotted module name; None if it is not first-party."""
+        if name not in self._seen:
+            self._seen[name] = self._find(name)
+        return self._seen[name]
+
+    def _find(self, name: str) -> Found | None:
+        parent, _, last = name.rpartition(".")
+        if parent:
+            package = self.find(parent)
+            if package is None or not package.is_package:
+                return None
+            return _in_folder(name, last, package.folder)
+        namespace: Found | None = None
+        folders = list(self.project.search)
+        if name in self.project.named:
+            folders.append(self.project.named[name])
+        for folder in folders:
+            found = _in_folder(name, last, folder)
+            if found is not None and found.path is not None:
+                return found
+            namespace = namespace or found
+        # Only code makes a folder a namespace package: `wandb/` full of logs is none.
+        if namespace is not None and any(namespace.folder.glob("**/*.py")):
+            return namespace
+        return None
+
+
+def _in_folder(name: str, last: str, folder: Path) -> Found | None:
+    package = folder / last
+    init = package / "__init__.py"
+    module = folder / f"{last}.py"
+    if init.is_file():
+        if module.is_file():
+            raise UsageError(
+                f"{name} is both a module ({module}) and a package ({package}); "
+                "Python takes the package: rename one of them"
+            )
+        return Found(name, init, True, package)
+    if module.is_file():
+        return Found(name, module, False, folder)
+    if module.is_symlink() or init.is_symlink():
+        broken = module if module.is_symlink() else init
+        raise UsageError(f"{broken}: a link that leads nowhere, or in a circle")
+    if package.is_dir():
+        return Found(name, None, True, package)
+    return None
+
+
+def find_closure(project: Project) -> Closure:
+    """Find every first-party module that the kernel's imports reach.
+
+    Raises:
+        UsageError: a file is missing, empty, malformed, not parsable, or shadows the
+            standard library; or an import names something first-party that is not
+            there.
+    """
+    return _Walk(project).run()
+
+
+def load_module(finder: Finder, found: Found) -> Module:
+    """Read, parse and resolve one first-party file.
+
+    Raises:
+        UsageError: the file is malformed or does not parse.
+    """
+    if found.path is None:
+        raise UsageError(f"{found.name}: a namespace package has no file of its own")
+    source = read_source(found.path, finder.project.label(found.path))
+    tree = parse_source(source)
+    imports = tuple(_local_imports(finder, tree, found.name, found.is_package))
+    return Module(found.name, source, tree, found.is_package, imports)
+
+
+class _Walk:
+    """One depth-first walk over the imports, in Python's loading order."""
+
+    def __init__(self, project: Project) -> None:
+        self.finder = Finder(project)
+        self.project = project
+        self.loaded: dict[str, Module] = {}
+        self.order: list[Module] = []
+        self.namespaces: dict[str, None] = {}
+
+    def run(self) -> Closure:
+        entry_path = self.project.entry
+        source = read_source(entry_path, self.project.label(entry_path))
+        if not source.text.strip():
+            raise UsageError(f"{source.label}: empty; there is nothing to build")
+        tree = parse_source(source)
+        imports = tuple(_local_imports(self.finder, tree, MAIN, False))
+        entry = Module(MAIN, source, tree, False, imports)
+        self._follow(entry, ("top", "guarded"))
+        # What a function imports is loaded when it runs: after everything else.
+        pending = [entry, *self.order]
+        for module in pending:
+            before = len(self.order)
+            self._follow(module, ("function",))
+            pending.extend(self.order[before:])
+        return Closure(self.project, entry, tuple(self.order), tuple(self.namespaces))
+
+    def _follow(self, module: Module, contexts: Iterable[Context]) -> None:
+        for item in module.imports:
+            if item.context in contexts:
+                for name in item.loads:
+                    self._load(name)
+
+    def _load(self, name: str) -> None:
+        if name in self.loaded or name in self.namespaces:
+            return
+        found = self.finder.find(name)
+        if found is None:
+            return
+        if "." not in name and name in STDLIB:
+            raise UsageError(
+                f"{self.project.label(found.path or found.folder)}: hides the standard "
+                f"library's module {name!r}, for every library that imports it too; "
+                "rename the file"
+            )
+        if found.path is None:
+            self.namespaces[name] = None
+            return
+        module = load_module(self.finder, found)
+        self.loaded[name] = module
+        self._follow(module, ("top", "guarded"))
+        self.order.append(module)
+
+
+def _local_imports(
+    finder: Finder, tree: ast.Module, name: str, is_package: bool
+) -> Iterator[LocalImport]:
+    package = name if is_package else name.rpartition(".")[0]
+    for node, context in walk_imports(tree.body):
+        loads = tuple(loaded_modules(finder, node, "" if name == MAIN else package))
+        if loads:
+            yield LocalImport(node, context, loads)
+
+
+def loaded_modules(
+    finder: Finder, node: ast.Import | ast.ImportFrom, package: str
+) -> Iterator[str]:
+    """Give the first-party modules that one statement loads, packages first."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield from _chain(finder, alias.name)
+        return
+    base = absolute_base(node, package)
+    if not base:
+        return
+    yield from _chain(finder, base)
+    found = finder.find(base)
+    if found is not None and found.is_package:
+        for alias in node.names:
+            full = f"{base}.{alias.name}"
+            if alias.name != "*" and finder.find(full) is not None:
+                yield full
+
+
+def absolute_base(node: ast.ImportFrom, package: str) -> str:
+    """Give the absolute name after `from`; empty where a relative import leads out."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    if len(parts) < node.level:
+        return ""
+    parts = parts[: len(parts) - node.level + 1]
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def _chain(finder: Finder, dotted: str) -> Iterator[str]:
+    parts = dotted.split(".")
+    for count in range(1, len(parts) + 1):
+        name = ".".join(parts[:count])
+        if finder.find(name) is None:
+            return
+        yield name
+
+
+def walk_imports(
+    body: list[ast.stmt], context: Context = "top"
+) -> Iterator[tuple[ast.Import | ast.ImportFrom, Context]]:
+    """Give every import statement below `body`, in the order of the text."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, context
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from walk_imports(node.body, _inner(context, "function"))
+        elif isinstance(node, ast.ClassDef):
+            yield from walk_imports(node.body, _inner(context, "guarded"))
+        elif isinstance(node, ast.If) and is_type_checking(node.test):
+            yield from walk_imports(node.body, "typing")
+            yield from walk_imports(node.orelse, _inner(context, "guarded"))
+        else:
+            for block in child_blocks(node):
+                yield from walk_imports(block, _inner(context, "guarded"))
+
+
+def child_blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """Give the statement lists inside a compound statement, in order."""
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        block = getattr(node, name, None)
+        if not isinstance(block, list):
+            continue
+        if name in ("handlers", "cases"):
+            for part in block:
+                yield part.body
+        else:
+            yield block
+
+
+def is_type_checking(test: ast.expr) -> bool:
+    """Say whether an `if` tests typing.TYPE_CHECKING."""
+    if isinstance(test, ast.Attribute):
+        return test.attr == "TYPE_CHECKING"
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+
+
+def _inner(context: Context, inner: Context) -> Context:
+    """Combine contexts: typing and function win over everything inside them."""
+    return context if context in ("typing", "function") else inner
+
+
+def with_companions(
+    closure: Closure, extra: tuple[Module, ...], data: tuple[DataFile, ...]
+) -> Closure:
+    """Give the closure with the modules and files that only running code can name."""
+    return replace(closure, extra=extra, data=data)
