@@ -1,0 +1,117 @@
+"""Callbacks on gradients and batches: clipping, accumulation, NaN guard, transforms."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kaggle_kit.events import Callback, CancelPass, LearnerState
+
+
+class GradientClip(Callback):
+    """Scale gradients down to a largest total norm.
+
+    Args:
+        max_norm: Largest L2 norm of all gradients together.
+    """
+
+    order = 0
+    alters_step = True
+
+    def __init__(self, max_norm: float = 1.0) -> None:
+        if max_norm <= 0:
+            raise ValueError(f"max_norm must be above 0, got {max_norm}")
+        self.max_norm = max_norm
+
+    def before_step(self, learner: LearnerState) -> None:
+        """Clip."""
+        nn.utils.clip_grad_norm_(learner.model.parameters(), self.max_norm)
+
+
+class NaNGuard(Callback):
+    """Stop with an error when the loss is no longer a number.
+
+    Looks at the loss of every `every`-th batch and of every pass: looking at each one
+    would make a GPU wait.
+
+    Args:
+        every: Batches between two looks.
+    """
+
+    order = 10
+
+    def __init__(self, every: int = 50) -> None:
+        self.every = every
+
+    def after_loss(self, learner: LearnerState) -> None:
+        """Look at the loss now and then."""
+        if learner.batch_index % self.every == 0:
+            self._check(learner, learner.loss.detach().reshape(1))
+
+    def after_train(self, learner: LearnerState) -> None:
+        """Look at all losses of the pass."""
+        if learner.losses:
+            self._check(learner, torch.stack(learner.losses))
+
+    def _check(self, learner: LearnerState, losses: Tensor) -> None:
+        if bool(torch.isfinite(losses).all()):
+            return
+        bad = int((~torch.isfinite(losses)).nonzero()[0]) if len(losses) > 1 else None
+        batch = learner.batch_index if bad is None else bad
+        kind = "training" if learner.training else "validation"
+        rate = learner.optimizer.param_groups[-1]["lr"]
+        raise FloatingPointError(
+            f"{kind} loss is not finite in epoch {learner.epoch + 1}, batch "
+            f"{batch + 1}, at learning rate {rate:.3g}: lower the learning rate, clip "
+            "gradients, or look for NaN in the images of that batch"
+        )
+
+
+class BatchTransform(Callback):
+    """Change whole batches on the device.
+
+    Args:
+        transform: Called as `transform(x, y)`, returns the pair to use instead. Where
+            it returns other targets (mixed ones), the loss sees those and metrics of
+            the training pass are left out.
+        on_train: Whether to transform training batches.
+        on_valid: Whether to transform validation and prediction batches.
+    """
+
+    order = -5
+    alters_step = True
+
+    def __init__(
+        self,
+        transform: Callable[[Any, Any], tuple[Any, Any]],
+        on_train: bool = True,
+        on_valid: bool = False,
+    ) -> None:
+        self.transform = transform
+        self.in_train = on_train
+        self.in_valid = on_valid
+
+    def before_batch(self, learner: LearnerState) -> None:
+        """Replace the batch."""
+        learner.x, learner.y = self.transform(learner.x, learner.y)
+
+
+class SingleBatch(Callback):
+    """Only the first batches of every pass: a smoke run in seconds.
+
+    Args:
+        batches: How many.
+    """
+
+    order = 80
+
+    def __init__(self, batches: int = 1) -> None:
+        if batches < 1:
+            raise ValueError(f"at least 1 batch is needed, got {batches}")
+        self.batches = batches
+
+    def after_batch(self, learner: LearnerState) -> None:
+        """End the pass after the last batch wanted."""
+        if learner.batch_index + 1 >= self.batches:
+            raise CancelPass

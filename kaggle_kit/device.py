@@ -1,0 +1,137 @@
+"""Which device computes, and how batches get there.
+
+`torch.cuda.is_available()` is not proof: a GPU whose architecture the installed torch
+has no kernels for answers True and then fails in the first operation. So a device is
+chosen only after it has done a small piece of real work.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kaggle_kit.trees import TensorTree, map_tree
+
+_DEVICE_KINDS = ("auto", "cuda", "mps", "cpu")
+
+
+def choose_device(
+    preferred: str | torch.device = "auto", log: Callable[[str], None] = print
+) -> torch.device:
+    """Return the first device that really computes: CUDA, then MPS, then the CPU.
+
+    Args:
+        preferred: "auto", or a device that must be used ("cuda", "cuda:1", "mps",
+            "cpu" or a `torch.device`).
+        log: Told why a device that seemed to be there was passed over.
+
+    Raises:
+        ValueError: `preferred` is no device torch knows.
+        RuntimeError: `preferred` names a device that does not compute here.
+    """
+    if preferred != "auto":
+        return _required_device(preferred)
+    for name, present in (
+        ("cuda", torch.cuda.is_available()),
+        ("mps", torch.backends.mps.is_available()),
+    ):
+        if not present:
+            continue
+        device = _with_index(torch.device(name))
+        problem = device_problem(device)
+        if problem is None:
+            return device
+        log(f"device: {device} is present but does not compute, passed over: {problem}")
+    return torch.device("cpu")
+
+
+def device_problem(device: torch.device) -> str | None:
+    """Do a convolution forward and backward on the device; None, or what failed."""
+    try:
+        x = torch.ones(2, 1, 8, 8, device=device, requires_grad=True)
+        weight = torch.ones(4, 1, 3, 3, device=device, requires_grad=True)
+        torch.autograd.backward(F.relu(F.conv2d(x, weight)).sum())
+        # .item() waits for the device: only then are asynchronous errors known.
+        total = 0.0 if weight.grad is None else weight.grad.sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    # 2 images x 6 x 6 positions x 9 weights x 4 filters, all ones
+    return None if total == 2592.0 else f"wrong result, {total} instead of 2592"
+
+
+def move_batch(
+    batch: TensorTree, device: torch.device, memory_format: torch.memory_format
+) -> TensorTree:
+    """Move tensors in (nested) tuples, lists and dicts to the device.
+
+    Floating (B, C, H, W) tensors get the memory format; tensors already there as
+    wanted are returned as they are. Other values pass through.
+    """
+
+    def moved(tensor: Tensor) -> Tensor:
+        if tensor.device != device:
+            tensor = tensor.to(device, non_blocking=True)
+        if tensor.ndim == 4 and tensor.is_floating_point():
+            tensor = tensor.contiguous(memory_format=memory_format)
+        return tensor
+
+    return map_tree(moved, batch)
+
+
+def accepts_channels_last(model: nn.Module, inputs: TensorTree) -> bool:
+    """Whether the model computes on channels_last inputs.
+
+    A model that flattens with `x.view(len(x), -1)` does not: `view` refuses the
+    permuted memory. Tried in evaluation mode without gradients on two items, so that
+    neither BatchNorm statistics nor random numbers change.
+
+    Args:
+        model: Already in channels_last format, on the device of the inputs.
+        inputs: (B, C, H, W) tensor or a tuple of inputs, already moved.
+    """
+    args = inputs if isinstance(inputs, tuple) else (inputs,)
+    few = tuple(a[:2] if isinstance(a, Tensor) else a for a in args)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(*few)
+    except RuntimeError as error:
+        if "view size is not compatible" in str(error):
+            return False
+        raise
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return True
+
+
+def _required_device(preferred: str | torch.device) -> torch.device:
+    try:
+        device = _with_index(torch.device(preferred))
+    except (RuntimeError, AssertionError) as error:
+        if str(preferred).split(":")[0] in _DEVICE_KINDS:
+            raise RuntimeError(
+                f"device {str(preferred)!r} was asked for, but it does not compute "
+                f"here: {error}. Use 'auto' to take what works."
+            ) from error
+        raise ValueError(
+            f"device {str(preferred)!r} is unknown; use one of "
+            f"{', '.join(_DEVICE_KINDS)} or one with an index such as 'cuda:1'"
+        ) from error
+    problem = device_problem(device)
+    if problem is not None:
+        raise RuntimeError(
+            f"device {str(preferred)!r} was asked for, but it does not compute here: "
+            f"{problem}. Use 'auto' to take what works."
+        )
+    return device
+
+
+def _with_index(device: torch.device) -> torch.device:
+    # Tensors on "cuda" report "cuda:0"; with the index both compare equal.
+    kind, _, index = str(device).partition(":")
+    if kind == "cuda" and not index:
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps", 0) if kind == "mps" else device

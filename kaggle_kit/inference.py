@@ -1,0 +1,156 @@
+"""Predictions without a Learner: for kernels that only load weights and predict."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kaggle_kit.device import accepts_channels_last, move_batch
+from kaggle_kit.trees import TensorTree, join_tree, map_tree
+
+
+def class_probabilities(outputs: TensorTree) -> TensorTree:
+    """Softmax over dimension 1, in float32; of each head for a tuple of outputs."""
+    if isinstance(outputs, (tuple, list)):
+        return tuple(class_probabilities(head) for head in outputs)
+    return torch.softmax(outputs.float(), dim=1)
+
+
+def get_preds(
+    model: nn.Module,
+    batches: Iterable[Any],
+    device: torch.device,
+    activation: Callable[[TensorTree], TensorTree] | None = class_probabilities,
+) -> TensorTree:
+    """Predictions for all batches, in order, on the CPU.
+
+    Args:
+        model: Put on the device and into evaluation mode.
+        batches: x, `(x,)` or `(x, y)`; targets are passed over.
+        device: From `choose_device`.
+        activation: Applied to the outputs of each batch; None returns them as they are.
+
+    Returns:
+        (N, ...) float32, or a tuple of such for a model with several heads.
+
+    Raises:
+        ValueError: There are no batches.
+    """
+    return average_views(model, batches, device, [identity_view], activation)
+
+
+def tta(
+    model: nn.Module,
+    batches: Iterable[Any],
+    device: torch.device,
+    views: Sequence[Callable[[Tensor], Tensor]],
+    activation: Callable[[TensorTree], TensorTree] = class_probabilities,
+) -> TensorTree:
+    """Test-time augmentation: the mean prediction over views of each image.
+
+    Args:
+        model: Put on the device and into evaluation mode.
+        batches: x, `(x,)` or `(x, y)`.
+        device: From `choose_device`.
+        views: Each called with x, (B, C, H, W), returns the same shape. The image as
+            it is counts only if `views` has it: `identity_view`.
+        activation: Applied before averaging: means of probabilities, not of logits.
+
+    Returns:
+        (N, ...) float32, or a tuple of such for a model with several heads.
+
+    Raises:
+        ValueError: There are no views or no batches.
+    """
+    if not views:
+        raise ValueError("test-time augmentation needs at least one view")
+    return average_views(model, batches, device, views, activation)
+
+
+def identity_view(x: Tensor) -> Tensor:
+    """The images as they are."""
+    return x
+
+
+def flip_view(x: Tensor) -> Tensor:
+    """The images mirrored left to right."""
+    return x.flip(-1)
+
+
+def shift_view(rows: int, columns: int) -> Callable[[Tensor], Tensor]:
+    """A view moved by whole pixels, the border pixels repeated.
+
+    Args:
+        rows: Down where positive.
+        columns: To the right where positive.
+    """
+
+    def shifted(x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        ys = (torch.arange(height, device=x.device) - rows).clamp(0, height - 1)
+        xs = (torch.arange(width, device=x.device) - columns).clamp(0, width - 1)
+        return x[..., ys[:, None], xs]
+
+    return shifted
+
+
+def average_views(
+    model: nn.Module,
+    batches: Iterable[Any],
+    device: torch.device,
+    views: Sequence[Callable[[Tensor], Tensor]],
+    activation: Callable[[TensorTree], TensorTree] | None,
+) -> TensorTree:
+    """Mean over the views of the model's (activated) outputs."""
+    memory_format = _inference_format(device)
+    model.to(device).to(memory_format=memory_format).eval()
+    parts: list[Any] = []
+    with torch.inference_mode():
+        for batch in batches:
+            x = batch[0] if isinstance(batch, (tuple, list)) else batch
+            x = move_batch(x, device, memory_format)
+            if not parts and memory_format == torch.channels_last:
+                memory_format = _settled_format(model, x)
+                x = move_batch(x, device, memory_format)
+            outputs = [_activated(model(view(x)), activation) for view in views]
+            parts.append(map_tree(_as_result, mean_outputs(outputs)))
+    if not parts:
+        raise ValueError("there were no batches to predict")
+    return join_tree(parts)
+
+
+def mean_outputs(outputs: Sequence[TensorTree]) -> TensorTree:
+    """Mean over models, folds or views; of each head for tuples.
+
+    Args:
+        outputs: Each (N, ...) or a tuple of such.
+    """
+    if isinstance(outputs[0], (tuple, list)):
+        return tuple(mean_outputs(heads) for heads in zip(*outputs, strict=True))
+    if len(outputs) == 1:
+        single: Tensor = outputs[0]
+        return single
+    return torch.stack([output.float() for output in outputs]).mean(0)
+
+
+def _as_result(outputs: Tensor) -> Tensor:
+    return outputs.float().cpu()
+
+
+def _activated(
+    outputs: TensorTree, activation: Callable[[TensorTree], TensorTree] | None
+) -> TensorTree:
+    return outputs if activation is None else activation(outputs)
+
+
+def _inference_format(device: torch.device) -> torch.memory_format:
+    cpu = device.type == "cpu"
+    return torch.channels_last if cpu else torch.contiguous_format
+
+
+def _settled_format(model: nn.Module, x: TensorTree) -> torch.memory_format:
+    if accepts_channels_last(model, x):
+        return torch.channels_last
+    model.to(memory_format=torch.contiguous_format)
+    return torch.contiguous_format

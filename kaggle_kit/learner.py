@@ -1,0 +1,403 @@
+"""The Learner: one training loop, and callbacks for everything else."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kaggle_kit.checkpoint import load_checkpoint, load_model_state, save_checkpoint
+from kaggle_kit.device import accepts_channels_last, choose_device, move_batch
+from kaggle_kit.events import (
+    Callback,
+    CancelBatch,
+    CancelEpoch,
+    CancelFit,
+    CancelPass,
+    CancelStep,
+    LearnerState,
+    callback_table,
+    ordered_callbacks,
+)
+from kaggle_kit.loaders import (
+    Data,
+    as_data,
+    batch_count,
+    set_batch_epoch,
+    split_batch,
+)
+from kaggle_kit.meters import Metric, PassMeter, PredictionCollector, metric_names
+from kaggle_kit.optimizers import (
+    LearningRate,
+    has_hyper,
+    make_optimizer,
+    set_hyper,
+    spread_over_groups,
+)
+from kaggle_kit.progress import Progress
+from kaggle_kit.schedules import (
+    Scheduler,
+    anneal_constant,
+    anneal_cosine,
+    join_schedules,
+    one_cycle_schedule,
+)
+from kaggle_kit.trees import TensorTree
+
+
+class Learner(LearnerState):
+    """Trains a model on batches, validates every epoch, predicts.
+
+    Args:
+        model: Any module.
+        data: Training and validation batches, `(x, y)` each; see `Data`.
+        loss: Called as `loss(preds, y)`; the mean over the batch.
+        metrics: Each called as `metric(preds, targets)` on a whole pass, or an
+            `AverageMetric`.
+        optimizer: Called as `optimizer(groups, lr=lr)`, for example
+            `partial(torch.optim.SGD, momentum=0.9)`; or an optimizer already made.
+        lr: One rate, one per parameter group, or a slice(first, last) that is spread
+            over the groups by equal ratios. 1e-3, or what a ready optimizer has.
+        callbacks: Objects that see every event; see `Callback`.
+        splitter: Called with the model, returns the parameter groups: lists of
+            parameters, or dicts as torch.optim takes them.
+        device: "auto" or a device.
+        channels_last: Memory format of images; None takes it on the CPU, where it is
+            faster, for models that can compute with it.
+        log: Takes one line of text; an epoch gives one line.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data | Sequence[Iterable[Any] | None],
+        loss: Callable[[Any, Any], Tensor],
+        metrics: Sequence[Metric] = (),
+        optimizer: Callable[..., torch.optim.Optimizer]
+        | torch.optim.Optimizer = torch.optim.AdamW,
+        lr: LearningRate | None = None,
+        callbacks: Iterable[Callback] = (),
+        splitter: Callable[[nn.Module], Sequence[Any]] | None = None,
+        device: str | torch.device = "auto",
+        channels_last: bool | None = None,
+        log: Callable[[str], None] = print,
+    ) -> None:
+        self.log = log
+        self.device = choose_device(device, log)
+        self.data = as_data(data)
+        self.loss_fn = loss.to(self.device) if isinstance(loss, nn.Module) else loss
+        self.metrics = tuple(metrics)
+        metric_names(self.metrics)
+        self._ask_format = channels_last is None and self.device.type == "cpu"
+        self.memory_format = (
+            torch.channels_last
+            if channels_last or self._ask_format
+            else torch.contiguous_format
+        )
+        self.model = model.to(self.device).to(memory_format=self.memory_format)
+        self.optimizer = make_optimizer(self.model, optimizer, lr, splitter)
+        self.lr: LearningRate = [g["lr"] for g in self.optimizer.param_groups]
+        self.stepper = self.optimizer.step
+        given = ordered_callbacks(callbacks)
+        shown = any(isinstance(callback, Progress) for callback in given)
+        default = () if shown else (Progress(),)
+        self.base_callbacks = ordered_callbacks([*given, *default])
+        self.history: list[dict[str, float]] = []
+        self.losses: list[Tensor] = []
+        self.loss = torch.zeros((), device=self.device)
+        self._bind(self.base_callbacks)
+
+    # The five words of training; a callback sees the events around each.
+
+    def predict(self, x: TensorTree) -> TensorTree:
+        """Output of the model for one batch; gradients only in a training pass."""
+        if self.model.training != self.training:
+            self.model.train(self.training)
+        x = self._placed(x)
+        if self._ask_format:
+            x = self._settled(x)
+        with torch.set_grad_enabled(self.training):
+            return self.model(*x) if isinstance(x, tuple) else self.model(x)
+
+    def get_loss(self, preds: TensorTree, y: TensorTree) -> Tensor:
+        """Mean loss of one batch."""
+        with torch.set_grad_enabled(self.training):
+            return self.loss_fn(preds, y)
+
+    def backward(self) -> None:
+        """Gradients of the loss."""
+        torch.autograd.backward(self.loss)
+
+    def take_step(self) -> None:
+        """One step of the optimizer."""
+        self.stepper()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.optimizer.zero_grad()
+
+    # The loop.
+
+    def _one_batch(self) -> None:
+        self._call("before_predict")
+        self.preds = self.predict(self.x)
+        self._call("after_predict")
+        if self.y is None:
+            return
+        self._call("before_loss")
+        self.loss = self.get_loss(self.preds, self.y)
+        self._call("after_loss")
+        self.meter.add(self.loss, self.preds, self.target, self.y is self.target)
+        if not self.training:
+            return
+        self._call("before_backward")
+        self.backward()
+        self._call("after_backward")
+        try:
+            self._call("before_step")
+            self.take_step()
+            self._call("after_step")
+        except CancelStep:
+            return
+        self.zero_grad()
+
+    def _one_pass(self, name: str, batches: Iterable[Any]) -> None:
+        self._start_pass(name, batches)
+        with self._stage(name, CancelPass):
+            for self.batch_index, batch in enumerate(batches):
+                self.x, self.y = self._placed(split_batch(batch))
+                self.target = self.y
+                with self._stage("batch", CancelBatch):
+                    self._one_batch()
+                if self.training:
+                    self.step += 1
+
+    def _one_epoch(self, train: bool, valid: bool) -> None:
+        with self._stage("epoch", CancelEpoch):
+            start, row = time.perf_counter(), {"epoch": self.epochs_done + 1.0}
+            if train:
+                self._one_pass("train", self.data.train)
+                row |= self._pass_row("train_")
+            if valid and self.data.valid is not None:
+                self._one_pass("validate", self.data.valid)
+                row |= self._pass_row("")
+            row["seconds"] = time.perf_counter() - start
+            row["lr"] = float(self.optimizer.param_groups[-1]["lr"])
+            self.history.append(row)
+            self.epochs_done += 1
+
+    def fit(
+        self,
+        epochs: int,
+        lr: LearningRate | None = None,
+        callbacks: Iterable[Callback] = (),
+        train: bool = True,
+        valid: bool = True,
+    ) -> None:
+        """Train for some epochs, validating after each.
+
+        Args:
+            epochs: How many; a later fit goes on from where this one ended.
+            lr: Learning rate of this fit, the Learner's own by default.
+            callbacks: For this fit only.
+            train: Whether to train, or validate only.
+            valid: Whether to validate.
+        """
+        with self._fitting(epochs, self.lr if lr is None else lr, callbacks):
+            while self.epoch < self.epochs:
+                self._one_epoch(train, valid)
+                self.epoch += 1
+
+    def fit_one_cycle(
+        self,
+        epochs: int,
+        max_lr: LearningRate | None = None,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        weight_decay: float | None = None,
+        final_div_factor: float = 1e4,
+        momenta: tuple[float, float, float] | None = (0.95, 0.85, 0.95),
+        callbacks: Iterable[Callback] = (),
+    ) -> None:
+        """Train with the 1cycle policy: the rate up and down, the momentum against it.
+
+        Args:
+            epochs: Length of the cycle.
+            max_lr: Highest learning rate, the Learner's own by default.
+            pct_start: Share of the steps in which the rate rises.
+            div_factor: It starts at max_lr / div_factor.
+            weight_decay: For this fit; groups set to 0 beside others keep theirs.
+            final_div_factor: It ends at max_lr / (div_factor * final_div_factor).
+            momenta: Momentum (or Adam's first beta) at the start, at the highest rate
+                and at the end; None leaves it alone.
+            callbacks: For this fit only.
+        """
+        cycle = one_cycle_schedule(pct_start, div_factor, final_div_factor)
+        extra: list[Callback] = [Scheduler(cycle)]
+        if momenta is not None and has_hyper(self.optimizer, "momentum"):
+            first, middle, last = momenta
+            parts = [anneal_cosine(first, middle), anneal_cosine(middle, last)]
+            joined = join_schedules(parts, [pct_start, 1 - pct_start])
+            extra.append(Scheduler(joined, "momentum"))
+        if weight_decay is not None:
+            decays = [g["weight_decay"] for g in self.optimizer.param_groups]
+            highest = max(decays)
+            level = anneal_constant(weight_decay / (highest or 1.0))
+            extra.append(Scheduler(level, "weight_decay", relative=highest > 0))
+        self.fit(epochs, max_lr, [*extra, *callbacks])
+
+    # Evaluation.
+
+    def validate(self, batches: Iterable[Any] | None = None) -> dict[str, float]:
+        """Loss and metrics on the validation batches, or on those given."""
+        self._one_pass("validate", self._valid_or(batches))
+        return self._pass_row("")
+
+    def get_preds(
+        self,
+        batches: Iterable[Any] | None = None,
+        with_targets: bool = False,
+        with_loss: bool = False,
+        activation: Callable[[TensorTree], TensorTree] | None = None,
+    ) -> TensorTree:
+        """Predictions for all batches, in order, on the CPU.
+
+        Args:
+            batches: Validation batches by default; `(x, y)` or x alone.
+            with_targets: Return the targets too.
+            with_loss: Return the loss of each item too, last.
+            activation: Applied to each batch of outputs, for example
+                `class_probabilities`; None returns what the model returns.
+
+        Returns:
+            Predictions (N, ...) or a tuple of such; with targets and losses if asked
+            for, a tuple `(preds, targets, losses)`.
+        """
+        collector = PredictionCollector(activation, self.loss_fn if with_loss else None)
+        with self._with_callbacks([collector]):
+            self._one_pass("validate", self._valid_or(batches))
+        preds, targets, losses = collector.joined()
+        if (with_targets or with_loss) and targets is None:
+            raise ValueError("targets or losses were asked for, but batches have none")
+        extra = [targets] * with_targets + [losses] * with_loss
+        return (preds, *extra) if extra else preds
+
+    # Files.
+
+    def save(self, path: str | Path, config: Mapping[str, Any] | None = None) -> Path:
+        """Write weights, optimizer and history; see `save_checkpoint`."""
+        return save_checkpoint(
+            path,
+            self.model.state_dict(),
+            config,
+            optimizer=self.optimizer.state_dict(),
+            history=self.history,
+        )
+
+    def load(self, path: str | Path) -> dict[str, Any]:
+        """Load weights, and where they are there optimizer and history.
+
+        Returns:
+            The configuration in the file.
+
+        Raises:
+            CheckpointError: The file is damaged or does not fit the model.
+        """
+        content = load_checkpoint(path)
+        load_model_state(self.model, content["model"], path)
+        if "optimizer" in content:
+            self.optimizer.load_state_dict(content["optimizer"])
+        self.history[:] = content.get("history", [])
+        self.epochs_done = len(self.history)
+        config: dict[str, Any] = content["config"]
+        return config
+
+    # Machinery.
+
+    def _call(self, event: str) -> None:
+        for handler in self._handlers[self.training][event]:
+            handler(self)
+
+    @contextmanager
+    def _stage(self, name: str, cancel: type[Exception]) -> Iterator[None]:
+        try:
+            self._call(f"before_{name}")
+            yield
+            self._call(f"after_{name}")
+        except cancel:
+            pass
+        finally:
+            self._call(f"cleanup_{name}")
+
+    @contextmanager
+    def _fitting(
+        self, epochs: int, lr: LearningRate, callbacks: Iterable[Callback]
+    ) -> Iterator[None]:
+        groups = self.optimizer.param_groups
+        kept = [{k: v for k, v in g.items() if k != "params"} for g in groups]
+        self.epoch, self.epochs, self.step = 0, epochs, 0
+        length = batch_count(self.data.train)
+        self.n_steps = None if length is None else length * epochs
+        set_hyper(self.optimizer, "lr", spread_over_groups(lr, len(groups)))
+        try:
+            with self._with_callbacks(callbacks), self._stage("fit", CancelFit):
+                yield
+        finally:
+            # Schedules hold for one fit. A resume may have replaced the groups.
+            for group, values in zip(self.optimizer.param_groups, kept, strict=True):
+                for key in set(group) - set(values) - {"params"}:
+                    del group[key]
+                group.update(values)
+            self.stepper = self.optimizer.step
+            self.optimizer.zero_grad()
+            self.training = False
+            self.model.eval()
+
+    @contextmanager
+    def _with_callbacks(self, callbacks: Iterable[Callback]) -> Iterator[None]:
+        before = self.callbacks
+        self._bind(ordered_callbacks([*self.base_callbacks, *callbacks]))
+        try:
+            yield
+        finally:
+            self._bind(before)
+
+    def _bind(self, callbacks: tuple[Callback, ...]) -> None:
+        self.callbacks = callbacks
+        self._handlers = {
+            training: callback_table(callbacks, training) for training in (True, False)
+        }
+
+    def _start_pass(self, name: str, batches: Iterable[Any]) -> None:
+        self.training = name == "train"
+        self.model.train(self.training)
+        self.meter = PassMeter(self.metrics)
+        self.losses = self.meter.losses
+        self.n_batches = batch_count(batches)
+        if self.training:
+            set_batch_epoch(batches, self.epochs_done)
+
+    def _pass_row(self, prefix: str) -> dict[str, float]:
+        row = {f"{prefix or 'valid_'}loss": self.meter.mean_loss()}
+        return row | {f"{prefix}{k}": v for k, v in self.meter.result().items()}
+
+    def _valid_or(self, batches: Iterable[Any] | None) -> Iterable[Any]:
+        chosen = self.data.valid if batches is None else batches
+        if chosen is None:
+            raise ValueError("the Learner has no validation batches; pass some")
+        return chosen
+
+    def _placed(self, tree: TensorTree) -> TensorTree:
+        return move_batch(tree, self.device, self.memory_format)
+
+    def _settled(self, x: TensorTree) -> TensorTree:
+        """Give up channels_last, once, for a model that cannot compute with it."""
+        self._ask_format = False
+        if accepts_channels_last(self.model, x):
+            return x
+        self.memory_format = torch.contiguous_format
+        self.model.to(memory_format=self.memory_format)
+        return self._placed(x)

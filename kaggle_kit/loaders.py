@@ -1,0 +1,72 @@
+"""What training asks of batches: any iterable of `(x, y)` will do."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from kaggle_kit.trees import TensorTree
+
+
+class Data(NamedTuple):
+    """What to train on and what to validate on.
+
+    Each is an iterable of batches `(x, y)`: x a tensor (or tuple of tensors) with the
+    batch first, y the targets. `set_epoch(epoch)` is called on the training batches
+    where it exists.
+    """
+
+    train: Iterable[Any]
+    valid: Iterable[Any] | None = None
+
+
+def as_data(data: Data | Sequence[Iterable[Any] | None]) -> Data:
+    """Take `(train, valid)` or `(train,)` for a `Data`.
+
+    Raises:
+        ValueError: There are no training batches.
+    """
+    if isinstance(data, Data):
+        return data
+    train, valid = (*data, None, None)[:2]
+    if train is None or len(data) > 2:
+        raise ValueError(
+            "the Learner needs Data(train, valid): training batches, and validation "
+            f"batches or None; got {len(data)} entries"
+        )
+    return Data(train, valid)
+
+
+def split_batch(batch: TensorTree) -> tuple[TensorTree, TensorTree]:
+    """Input and targets of a batch; targets are None where the batch is input alone.
+
+    Raises:
+        TypeError: The batch is neither a tensor nor a tuple or list.
+    """
+    if isinstance(batch, Tensor):
+        return batch, None
+    if not isinstance(batch, (tuple, list)) or not batch:
+        raise TypeError(
+            f"a batch must be (x, y) or x alone, got {type(batch).__name__}; wrap the "
+            "batches in a generator that yields such tuples"
+        )
+    if len(batch) == 1:
+        return batch[0], None
+    inputs = batch[:-1]
+    return (inputs[0] if len(inputs) == 1 else tuple(inputs)), batch[-1]
+
+
+def batch_count(batches: Iterable[Any]) -> int | None:
+    """Number of batches, None where the iterable does not say."""
+    try:
+        return len(batches)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def set_batch_epoch(batches: Iterable[Any], epoch: int) -> None:
+    """Tell batches (or their sampler) the epoch, which names their order."""
+    for owner in (batches, getattr(batches, "sampler", None)):
+        set_epoch = getattr(owner, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
