@@ -1,12 +1,9 @@
 """Raw files -> uint8 images: CSV files of pixels, idx files, channel statistics."""
 
-import csv
 import gzip
 import math
-import re
 import struct
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +14,19 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from kaggle_kit.paths import atomic_file
+from kaggle_kit.pixel_columns import (
+    PIXEL_VALUES,
+    PixelColumns,
+    first_pixel_fault,
+    read_pixel_columns,
+)
 
-PIXEL_CELLS = tuple(str(value) for value in range(256))
-PIXEL_NUMBERED = re.compile(r"(.*?)([0-9]+)")  # pixel0, pixel1, ...
-PIXEL_GRID = re.compile(r"([0-9]+)x([0-9]+)")  # 1x1, 1x2, ...: row x column
+CSV_BLOCK = 4 << 20  # bytes parsed at once by each thread
 
-IDX_MAGIC_UINT8 = b"\x00\x00\x08"  # two zeros, then the code of uint8
+IDX_UINT8 = b"\x00\x00\x08"  # an idx file: two zeros, then the code of uint8
 
-# Rows counted at once by image_stats: bincount widens uint8 to eight bytes.
-STATS_ROWS = 1024
+# Images counted at once by image_stats: bincount widens uint8 to eight bytes.
+STATS_IMAGES = 1024
 
 ChannelStats = float | tuple[float, ...]
 
@@ -47,189 +48,26 @@ class PixelTable:
     columns: tuple[str, ...]
 
 
-# ---------------------------------------------------------------- the header of a CSV
-
-
-def _csv_header(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        first = file.readline()
-    if not first.strip():
-        what = "line 1 is empty" if first else "the file is empty"
-        raise ValueError(f"{path}: {what}, expected column names")
-    try:
-        text = first.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}, line 1: not UTF-8 text (byte {first[error.start]:#04x}); save it "
-            "as CSV in UTF-8, and unpack it if it is compressed"
-        ) from None
-    header = next(csv.reader([text.rstrip("\r\n")]))
-    if len(header) != len(set(header)):
-        if all(name.strip().isdigit() for name in header):
-            raise ValueError(f"{path}, line 1: numbers instead of column names")
-        name = next(name for name, count in Counter(header).items() if count > 1)
-        places = [str(i + 1) for i, other in enumerate(header) if other == name]
-        raise ValueError(
-            f"{path}, line 1: column {name!r} appears {len(places)} times, as columns "
-            f"{', '.join(places[:5])}"
-        )
-    return header
-
-
-def _csv_require_leading(path: Path, header: list[str], roles: dict[str, str]) -> None:
-    """Label and id must exist and stand before the pixels.
-
-    Args:
-        path: Named in errors.
-        header: Names of all columns.
-        roles: Column name -> "label" or "id".
-    """
-    for name, role in roles.items():
-        if name not in header:
-            some = ", ".join(header[:5]) + ", ..." * (len(header) > 5)
-            raise ValueError(
-                f"{path}, line 1: no {role} column {name!r}; the columns are {some}"
-            )
-        place = header.index(name) + 1
-        if place > len(roles):
-            raise ValueError(
-                f"{path}, line 1: the {role} column {name!r} is column {place} of "
-                f"{len(header)}; it must stand before the pixel columns"
-            )
-
-
-def _csv_numbered_pixels(path: Path, header: list[str], skip: int) -> None:
-    """Numbered pixel columns must be complete and in order, with nothing between."""
-    matches = [PIXEL_NUMBERED.fullmatch(name) for name in header[skip:]]
-    prefixes = Counter(match[1] for match in matches if match)
-    prefix, count = prefixes.most_common(1)[0] if prefixes else ("", 0)
-    if 2 * count < len(matches):
-        return  # names without numbers: the position alone says which pixel it is
-    expected = -1
-    for place, match in enumerate(matches, start=skip + 1):
-        name = header[place - 1]
-        if match is None or match[1] != prefix:
-            raise ValueError(
-                f"{path}, line 1: column {place}, {name!r}, is no pixel column such as "
-                f"{prefix}0; a column of labels or ids must be named: label={name!r} "
-                f"or id={name!r}"
-            )
-        number = int(match[2])
-        # The first number may be 0 or 1.
-        if number != expected and not (expected < 0 and number in (0, 1)):
-            raise ValueError(
-                f"{path}, line 1: column {place} is {name!r}, expected "
-                f"'{prefix}{max(expected, 0)}': a pixel column is missing or misplaced"
-            )
-        expected = number + 1
-
-
-def _csv_image_size(
-    path: Path, pixels: list[str], size: tuple[int, int] | None
-) -> tuple[int, int]:
-    """Height and width from `size`, from names such as 28x28, or of a square."""
-    grid = [match for match in map(PIXEL_GRID.fullmatch, pixels) if match]
-    if size is None and pixels and len(grid) == len(pixels):
-        top, left = int(grid[0][1]), int(grid[0][2])
-        size = int(grid[-1][1]) - top + 1, int(grid[-1][2]) - left + 1
-        order = [
-            f"{top + i}x{left + j}" for i in range(size[0]) for j in range(size[1])
-        ]
-        if order != pixels:
-            wrong = next(
-                (p for p, o in zip(pixels, order, strict=False) if p != o), pixels[-1]
-            )
-            raise ValueError(
-                f"{path}, line 1: pixel columns {pixels[0]} to {pixels[-1]} are "
-                f"incomplete or out of order, first at {wrong!r}"
-            )
-    side = math.isqrt(len(pixels))
-    height, width = size or (side, side)
-    if not pixels or height * width != len(pixels):
-        wanted = f"{height} x {width}" if size else "a square"
-        raise ValueError(
-            f"{path}, line 1: {len(pixels)} pixel columns do not make {wanted} image; "
-            "is a column missing, or one too many? Other shapes: size=(height, width)"
-        )
-    return height, width
-
-
-# ------------------------------------------------------------------ the rows of a CSV
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number, as an editor counts, and cells of every row after the header."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file)
-        next(reader)
-        for row in reader:
-            if row:
-                yield reader.line_num, row
-
-
-def _csv_cell_fault(cell: str, highest: int | None) -> str | None:
-    """What is wrong with a cell that should be 0..highest; None if nothing is."""
-    limits = f"0..{highest}" if highest is not None else "from 0 up"
-    wanted = f"expected a whole number {limits}"
-    text = cell.strip()
-    if text.isdecimal() and text.isascii():
-        too_large = int(text) > (highest if highest is not None else 2**63 - 1)
-        return f"{text} is out of range, {wanted}" if too_large else None
-    if not text.isprintable():
-        return f"not UTF-8 text, {wanted}"
-    try:
-        number = float(text)
-    except ValueError:
-        return f"{text!r} is no number, {wanted}" if text else f"empty cell, {wanted}"
-    if math.isnan(number):
-        return f"{text}, {wanted}"
-    what = "is out of range" if number < 0 else "is no whole number"
-    return f"{text} {what}, {wanted}"
-
-
-def _csv_first_fault(path: Path, header: list[str], roles: dict[str, str]) -> str:
-    """Find the first bad cell; empty if there is none.
-
-    Slower than the reader that refused the file, and run only then: it knows the line.
-    """
-    valid = frozenset(PIXEL_CELLS)
-    seen: dict[str, int] = {}
-    for line, row in _csv_rows(path):
-        if len(row) != len(header):
-            return f"line {line}: {len(row)} columns, the header has {len(header)}"
-        for name, cell in zip(roles, row[: len(roles)], strict=True):
-            fault = None
-            if roles[name] == "label":
-                fault = _csv_cell_fault(cell, None)
-            elif not cell.strip() or not cell.isprintable():
-                fault = f"{'not UTF-8 text' if cell.strip() else 'empty cell'}"
-            elif seen.setdefault(cell, line) != line:
-                fault = f"id {cell!r} was already on line {seen[cell]}"
-            if fault:
-                return f"line {line}, column {name!r}: {fault}"
-        if not valid.issuperset(row[len(roles) :]):
-            for name, cell in zip(header, row, strict=True):
-                if name not in roles and (fault := _csv_cell_fault(cell, 255)):
-                    return f"line {line}, column {name!r}: {fault}"
-    return ""
-
-
-def _csv_load(path: Path, header: list[str], roles: dict[str, str]) -> pa.Table:
+def _csv_table(path: Path, columns: PixelColumns) -> pa.Table:
     kinds = {"label": pa.int64(), "id": pa.string()}
-    types = {
-        name: kinds[roles[name]] if name in roles else pa.uint8() for name in header
-    }
+    types = {name: pa.uint8() for name in columns.header}
+    types |= {name: kinds[role] for name, role in columns.roles.items()}
     try:
         return pa_csv.read_csv(
             path,
-            read_options=pa_csv.ReadOptions(column_names=header, skip_rows=1),
+            read_options=pa_csv.ReadOptions(
+                column_names=list(columns.header),
+                skip_rows=1,
+                # A block must hold the longest row: `"255",` for every column.
+                block_size=max(CSV_BLOCK, 8 * len(columns.header)),
+            ),
             convert_options=pa_csv.ConvertOptions(
                 column_types=types, null_values=[], strings_can_be_null=False
             ),
         )
     except pa.ArrowInvalid as error:
-        fault = _csv_first_fault(path, header, roles)
-        raise ValueError(f"{path}{', ' if fault else ': '}{fault or error}") from None
+        fault = first_pixel_fault(path, columns) or str(error)
+        raise ValueError(f"{path}, {fault}") from None
 
 
 def _csv_images(table: pa.Table, skip: int) -> npt.NDArray[np.uint8]:
@@ -252,6 +90,11 @@ def _csv_ids(strings: list[str]) -> npt.NDArray[Any]:
     except (ValueError, OverflowError):
         return texts
     return numbers if [str(n) for n in numbers.tolist()] == strings else texts
+
+
+def _csv_ids_are_unusable(ids: npt.NDArray[Any]) -> bool:
+    distinct = set(ids.tolist())
+    return len(distinct) < len(ids) or any(not str(i).strip() for i in distinct)
 
 
 def read_pixel_csv(
@@ -279,25 +122,17 @@ def read_pixel_csv(
             file, line (the header is line 1) and column.
     """
     path = Path(path)
-    header = _csv_header(path)
-    names = {label: "label", id: "id"}
-    roles = {name: role for name, role in names.items() if name is not None}
-    _csv_require_leading(path, header, roles)
-    # Label and id may come in either order; from here on roles follow the file.
-    roles = {name: roles[name] for name in header[: len(roles)]}
-    _csv_numbered_pixels(path, header, len(roles))
-    height, width = _csv_image_size(path, header[len(roles) :], size)
-    table = _csv_load(path, header, roles)
+    columns = read_pixel_columns(path, label, id, size)
+    table = _csv_table(path, columns)
     if table.num_rows == 0:
         raise ValueError(f"{path}: no rows after the header")
     labels = None if label is None else table[label].to_numpy()
     ids = None if id is None else _csv_ids(table[id].to_pylist())
-    if (labels is not None and labels.min() < 0) or (
-        ids is not None and (len(set(ids.tolist())) < len(ids) or "" in ids)
-    ):
-        raise ValueError(f"{path}, {_csv_first_fault(path, header, roles)}")
-    images = _csv_images(table, len(roles)).reshape(-1, height, width)  # (N, H, W)
-    return PixelTable(images, labels, ids, tuple(header))
+    negative = labels is not None and labels.min() < 0
+    if negative or (ids is not None and _csv_ids_are_unusable(ids)):
+        raise ValueError(f"{path}, {first_pixel_fault(path, columns)}")
+    images = _csv_images(table, len(columns.roles)).reshape(-1, *columns.size)
+    return PixelTable(images, labels, ids, columns.header)
 
 
 def write_pixel_csv(
@@ -314,10 +149,19 @@ def write_pixel_csv(
         path: The CSV file.
         images: (N, H, W) uint8.
         labels: (N,) whole numbers.
+
+    Raises:
+        ValueError: another dtype, or not as many labels as images.
     """
+    if images.dtype != np.uint8 or (labels is not None and len(labels) != len(images)):
+        raise ValueError(
+            f"expected uint8 images and a label for each, got {images.dtype} images of "
+            f"shape {images.shape} and "
+            f"{'no' if labels is None else len(labels)} labels"
+        )
     rows = np.ascontiguousarray(images).reshape(len(images), -1)  # (N, H * W)
     names = [f"pixel{i}" for i in range(rows.shape[1])]
-    spell = PIXEL_CELLS.__getitem__
+    spell = PIXEL_VALUES.__getitem__
     with atomic_file(path) as temporary, temporary.open("w", newline="") as file:
         file.write(",".join(names if labels is None else ["label", *names]) + "\r\n")
         for i, row in enumerate(rows):
@@ -344,10 +188,10 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
             content = gzip.decompress(content)
         except (EOFError, OSError) as error:
             raise ValueError(f"{path}: broken gzip file: {error}") from None
-    if len(content) < 4 or content[:3] != IDX_MAGIC_UINT8:
+    if len(content) < 4 or content[:3] != IDX_UINT8:
         raise ValueError(
             f"{path}: not an idx file of uint8; it starts with {content[:4].hex(' ')}, "
-            f"expected {IDX_MAGIC_UINT8.hex(' ')} and the number of dimensions"
+            f"expected {IDX_UINT8.hex(' ')} and the number of dimensions"
         )
     start = 4 + 4 * content[3]
     if len(content) < start:
@@ -396,9 +240,9 @@ def image_stats(images: npt.NDArray[np.uint8]) -> tuple[ChannelStats, ChannelSta
         )
     channels = images[..., None] if images.ndim == 3 else images  # (N, H, W, C)
     counts = np.zeros((channels.shape[-1], 256), np.int64)
-    for start in range(0, len(images), STATS_ROWS):
+    for start in range(0, len(images), STATS_IMAGES):
         for c in range(len(counts)):
-            block = channels[start : start + STATS_ROWS, ..., c]
+            block = channels[start : start + STATS_IMAGES, ..., c]
             counts[c] += np.bincount(block.ravel(), minlength=256)
     means, stds = zip(*(_stats_of_counts(row) for row in counts), strict=True)
     if 0.0 in stds:

@@ -5,30 +5,24 @@ scores: a table is first rendered exactly as it will be written. The first colum
 sample_submission.csv identifies the rows, the others hold the answers.
 """
 
-import csv
 import io
-import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kaggle_kit.answers import (
+    AnswerFileError,
+    SampleAnswers,
+    read_answer_rows,
+    read_sample_answers,
+)
 from kaggle_kit.paths import atomic_file
 
 SUBMISSION_NAMED = 3  # offending rows named per problem
-SUBMISSION_REMEMBERED = 10_000  # good cells remembered per column
-
-SUBMISSION_INTEGER = re.compile(r"[+-]?[0-9]+")
-SUBMISSION_BOOLEANS = ("True", "False", "TRUE", "FALSE", "true", "false")
-# How NaN, None and pandas.NA come out of the usual writers; empty cells apart. The
-# first three name no class, the others might ("None" as a kind of defect).
-SUBMISSION_NOT_TEXT = ("nan", "<na>", "nat")
-SUBMISSION_MISSING = (*SUBMISSION_NOT_TEXT, "none", "null", "na", "n/a", "#n/a")
 
 
 class SubmissionError(ValueError):
@@ -44,164 +38,8 @@ class SubmissionError(ValueError):
         self.problems = problems
 
 
-class _SubmissionFileError(ValueError):
-    """The file as a whole cannot be used; the message says why."""
-
-
-# ------------------------------------------------------------- from bytes to CSV rows
-
-
-def _submission_lines(content: Iterable[bytes]) -> Iterator[str]:
-    """Decode line by line, so that an error can name the line."""
-    for number, raw in enumerate(content, start=1):
-        try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise _SubmissionFileError(
-                f"line {number} is not UTF-8 text (byte {raw[error.start]:#04x}); "
-                "it must be CSV in UTF-8, not compressed"
-            ) from None
-        if "\0" in text:
-            raise _SubmissionFileError(f"line {number} holds a NUL byte: no CSV text")
-        yield text
-
-
-def _submission_rows(content: Iterable[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank, the header first."""
-    reader = csv.reader(_submission_lines(content), strict=True)
-    # Run-length encoded masks are longer than the csv module's usual limit.
-    limit = csv.field_size_limit(2**31 - 1)
-    try:
-        for row in reader:
-            if row:
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise _SubmissionFileError(
-            f"line {reader.line_num} cannot be read as CSV: {error}"
-        ) from None
-    finally:
-        csv.field_size_limit(limit)
-
-
 def _submission_render(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, lineterminator="\n").encode()
-
-
-# ------------------------------------------------------- what the sample file asks for
-
-
-def _submission_cell_kind(cell: str) -> str:
-    """One of: integer, number, boolean, text; empty, missing, infinite."""
-    if SUBMISSION_INTEGER.fullmatch(cell):
-        return "integer"
-    if cell in SUBMISSION_BOOLEANS:
-        return "boolean"
-    if not cell.strip():
-        return "empty"
-    if cell.strip().lower() in SUBMISSION_MISSING:
-        return "missing"
-    try:
-        return "number" if math.isfinite(float(cell)) else "infinite"
-    except ValueError:
-        return "text"
-
-
-@dataclass
-class _SubmissionColumn:
-    """What the sample shows about one column of answers.
-
-    Attributes:
-        kinds: Every kind of cell in the sample, with the first such cell.
-        seen: Kinds met in the submission.
-        good: Cells of the submission found good before.
-    """
-
-    kinds: dict[str, str] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    good: set[str] = field(default_factory=set)
-
-    def wanted(self) -> str:
-        """The narrowest kind that fits every filled cell, "any" if none is filled."""
-        filled = self.kinds.keys() - {"empty", "missing"}
-        if not filled:
-            return "any"
-        if filled <= {"integer"}:
-            return "integer"
-        if filled <= {"boolean"}:
-            return "boolean"
-        return "number" if filled <= {"integer", "number", "infinite"} else "text"
-
-    def fault(self, cell: str) -> str:
-        """What is wrong with an answer; empty if nothing is."""
-        if cell in self.good:
-            return ""
-        kind, wanted = _submission_cell_kind(cell), self.wanted()
-        self.seen.add(kind)
-        fault = ""
-        if kind in self.kinds:
-            pass  # run-length masks may be empty where the sample has empty cells
-        elif kind == "empty":
-            fault = "empty cells (NaN or None)"
-        elif kind == "infinite":
-            fault = "infinite values"
-        elif wanted == "text":
-            if cell.strip().lower() in SUBMISSION_NOT_TEXT:
-                fault = "missing values"
-        elif kind == "missing":
-            fault = "missing values"
-        elif wanted == "integer":
-            fault = "must be whole numbers as in the sample"
-        elif wanted == "boolean":
-            fault = "must be True or False as in the sample"
-        elif wanted == "number" and kind != "integer":
-            fault = "must be numbers as in the sample"
-        if not fault and len(self.good) < SUBMISSION_REMEMBERED:
-            self.good.add(cell)
-        return fault
-
-    def numbers_for_text(self) -> bool:
-        """Whether all answers are numbers and the sample's are not."""
-        return self.wanted() == "text" and self.seen <= {"integer", "number"}
-
-
-@dataclass(frozen=True)
-class _SubmissionSample:
-    """What sample_submission.csv asks for."""
-
-    name: str
-    header: list[str]
-    ids: dict[str, int]  # id -> line
-    columns: dict[str, _SubmissionColumn]
-
-
-def _submission_sample(
-    content: Iterable[bytes], name: str, real: bool
-) -> _SubmissionSample:
-    rows = _submission_rows(content)
-    _, header = next(rows, (1, [""]))
-    if len(header) < 2 or len(set(header)) < len(header):
-        raise _SubmissionFileError(
-            f"the header {','.join(header)!r} does not name an id column and at least "
-            "one column of answers, each once"
-        )
-    columns = {name: _SubmissionColumn() for name in header[1:]}
-    ids: dict[str, int] = {}
-    for line, row in rows:
-        if len(row) != len(header):
-            raise _SubmissionFileError(
-                f"line {line} has {len(row)} cells, the header has {len(header)}"
-            )
-        if ids.setdefault(row[0], line) != line:
-            raise _SubmissionFileError(f"line {line}: id {row[0]!r} is there twice")
-        for column, cell in zip(columns.values(), row[1:], strict=True):
-            column.kinds.setdefault(_submission_cell_kind(cell), cell)
-    if not ids:
-        raise _SubmissionFileError("no rows after the header")
-    if real:
-        for column in columns.values():
-            if column.wanted() == "integer":
-                column.kinds["number"] = "0.5"
-    return _SubmissionSample(name, header, ids, columns)
+    return table.to_csv(index=False, lineterminator="\n").encode(errors="surrogatepass")
 
 
 # ------------------------------------------------------------------------- the checks
@@ -252,78 +90,83 @@ def _submission_header_hint(header: list[str], wanted: list[str]) -> str:
     )
 
 
-def _submission_id_faults(
-    ids: dict[str, int], sample: _SubmissionSample, faults: _SubmissionFaults
-) -> None:
-    for row_id, line in ids.items():
-        if row_id not in sample.ids:
-            where = f"line {line} ({_submission_shorten(row_id)})"
-            faults.add(f"ids that are not in {sample.name}", where)
-    for row_id, line in sample.ids.items():
-        if row_id not in ids:
-            where = f"{_submission_shorten(row_id)} (line {line} there)"
-            faults.add(f"ids of {sample.name} are missing", where)
+class _SubmissionRows:
+    """Takes the rows one by one; columns that the header lacks are passed over."""
 
+    def __init__(self, header: list[str], sample: SampleAnswers) -> None:
+        self.width, self.sample = len(header), sample
+        self.id_name = sample.header[0]
+        self.id_place = header.index(self.id_name) if self.id_name in header else None
+        self.columns = [
+            (name, header.index(name), column)
+            for name, column in sample.columns.items()
+            if name in header
+        ]
+        self.count = 0
+        self.ids: dict[str, int] = {}  # id -> line
+        self.faults = _SubmissionFaults()
 
-def _submission_row_faults(
-    rows: Iterator[tuple[int, list[str]]],
-    header: list[str],
-    sample: _SubmissionSample,
-) -> list[str]:
-    """Problems in the rows; columns that the header lacks are passed over."""
-    faults, count = _SubmissionFaults(), 0
-    id_name, ids = sample.header[0], dict[str, int]()
-    id_place = header.index(id_name) if id_name in header else None
-    places = [
-        (name, header.index(name), column)
-        for name, column in sample.columns.items()
-        if name in header
-    ]
-    for line, row in rows:
-        count += 1
-        if len(row) != len(header):
-            faults.add(
-                f"rows whose number of cells is not {len(header)} as in the header",
-                f"line {line} ({len(row)} cells)",
-            )
-            continue
+    def add(self, line: int, row: list[str]) -> None:
+        self.count += 1
+        if len(row) != self.width:
+            text = f"rows whose number of cells is not {self.width} as in the header"
+            self.faults.add(text, f"line {line} ({len(row)} cells)")
+            return
         where = f"line {line}"
-        if id_place is not None:
-            row_id = row[id_place]
-            where = f"line {line} ({id_name} {_submission_shorten(row_id)})"
-            if ids.setdefault(row_id, line) != line:
-                faults.add(f"ids that appeared before in column {id_name}", where)
-        for name, place, column in places:
+        if self.id_place is not None:
+            row_id = row[self.id_place]
+            where = f"line {line} ({self.id_name} {_submission_shorten(row_id)})"
+            if self.ids.setdefault(row_id, line) != line:
+                self.faults.add(f"column {self.id_name}: ids appear again", where)
+        for name, place, column in self.columns:
             if fault := column.fault(row[place]):
                 cell = _submission_shorten(row[place])
-                faults.add(f"column {name}: {fault}", f"{where} has {cell}")
-    if id_place is not None:
-        _submission_id_faults(ids, sample, faults)
-    problems = faults.problems()
-    for name, _, column in places:
-        if count and column.numbers_for_text():
-            example = _submission_shorten(column.kinds["text"])
-            problems.append(
-                f"column {name}: holds only numbers, the sample has text such as "
-                f"{example}; are the labels still encoded?"
-            )
-    if count != len(sample.ids):
-        lengths = f"{count:,} rows, {sample.name} has {len(sample.ids):,}"
-        problems.insert(0, lengths)
-    return problems
+                self.faults.add(f"column {name}: {fault}", f"{where} has {cell}")
+
+    def _compare_ids(self) -> None:
+        for row_id, line in self.ids.items():
+            if row_id not in self.sample.ids:
+                where = f"line {line} ({_submission_shorten(row_id)})"
+                text = f"column {self.id_name}: ids that {self.sample.name} lacks"
+                self.faults.add(text, where)
+        for row_id, line in self.sample.ids.items():
+            if row_id not in self.ids:
+                where = f"{_submission_shorten(row_id)} (line {line} there)"
+                text = f"column {self.id_name}: ids of {self.sample.name} are missing"
+                self.faults.add(text, where)
+
+    def problems(self) -> list[str]:
+        """All problems, once every row was added."""
+        found = []
+        if self.count != len(self.sample.ids):
+            wanted = f"{self.sample.name} has {len(self.sample.ids):,}"
+            found.append(f"{self.count:,} rows, {wanted}")
+        if self.id_place is not None:
+            self._compare_ids()
+        found += self.faults.problems()
+        for name, _, column in self.columns:
+            if self.count and (example := column.text_not_numbers()):
+                found.append(
+                    f"column {name}: holds only numbers, {self.sample.name} has text "
+                    f"such as {_submission_shorten(example)}; decode the labels"
+                )
+        return found
 
 
 def _submission_problems(
-    content: Iterable[bytes], name: str, sample: _SubmissionSample
+    content: Iterable[bytes], name: str, sample: SampleAnswers
 ) -> list[str]:
     try:
-        rows = _submission_rows(content)
+        rows = read_answer_rows(content)
         _, header = next(rows, (1, []))
         if not header:
             return [f"{name} is empty"]
-        problems = _submission_row_faults(rows, header, sample)
-    except _SubmissionFileError as error:
+        table = _SubmissionRows(header, sample)
+        for line, row in rows:
+            table.add(line, row)
+    except AnswerFileError as error:
         return [str(error)]
+    problems = table.problems()
     if header != sample.header:
         hint = _submission_header_hint(header, sample.header)
         wanted = ",".join(sample.header)
@@ -358,10 +201,10 @@ def check_submission(
         One sentence per problem, naming the first rows that have it; [] if all is well.
     """
     try:
-        wanted = _submission_sample(
+        wanted = read_sample_answers(
             io.BytesIO(_submission_render(sample)), "the sample", real
         )
-    except _SubmissionFileError as error:
+    except AnswerFileError as error:
         return [f"the sample cannot be used: {error}"]
     return _submission_problems(
         io.BytesIO(_submission_render(submission)), name, wanted
@@ -399,8 +242,8 @@ def check_submission_file(
             return [problem]
     try:
         with sample_path.open("rb") as content:
-            sample = _submission_sample(content, sample_path.name, real)
-    except _SubmissionFileError as error:
+            sample = read_sample_answers(content, sample_path.name, real)
+    except AnswerFileError as error:
         return [f"{sample_path} cannot be used as the sample: {error}"]
     with path.open("rb") as content:
         return _submission_problems(content, path.name, sample)
@@ -410,7 +253,7 @@ def check_submission_file(
 
 
 def _submission_table(
-    predictions: npt.ArrayLike | pd.DataFrame, sample: _SubmissionSample
+    predictions: npt.ArrayLike | pd.DataFrame, sample: SampleAnswers
 ) -> pd.DataFrame:
     """The table to write: a table as it is, an array in the rows of the sample.
 
@@ -467,8 +310,8 @@ def write_submission(
     else:
         content, sample_name = Path(sample).read_bytes(), Path(sample).name
     try:
-        wanted = _submission_sample(io.BytesIO(content), sample_name, real)
-    except _SubmissionFileError as error:
+        wanted = read_sample_answers(io.BytesIO(content), sample_name, real)
+    except AnswerFileError as error:
         raise ValueError(f"{sample_name} cannot be used: {error}") from None
     text = _submission_render(_submission_table(predictions, wanted))
     if problems := _submission_problems(io.BytesIO(text), name, wanted):
