@@ -1,0 +1,68 @@
+"""Run a pushed kernel the way Kaggle runs a script, and keep what it leaves."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Outcome:
+    """How a run ended: the final state, the log as Kaggle stores it, the files."""
+
+    status: str
+    log: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    message: str = ""
+
+
+def log_json(text: str, stream: str = "stdout") -> str:
+    """Lines as the JSON array that Kaggle keeps."""
+    lines = text.splitlines(keepends=True)
+    return json.dumps(
+        [
+            {"stream_name": stream, "time": 0.1 * n, "data": line}
+            for n, line in enumerate(lines)
+        ]
+    )
+
+
+def run_source(source: str, timeout: float = 60.0) -> Outcome:
+    """Run `source` alone in an empty folder with nothing of this repository in sight."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        script, working = root / "src" / "script.py", root / "working"
+        script.parent.mkdir()
+        working.mkdir()
+        script.write_text(source, encoding="utf-8")
+        env = {
+            "PATH": os.defpath,
+            "HOME": str(root),
+            "LANG": "C.UTF-8",
+            "KAGGLE_KERNEL_RUN_TYPE": "Batch",
+        }
+        started = time.monotonic()
+        with subprocess.Popen(
+            [sys.executable, "-s", str(script)],
+            cwd=working,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            out, err = process.communicate(timeout=timeout)
+        entries = [
+            {"stream_name": name, "time": time.monotonic() - started, "data": line}
+            for name, data in (("stdout", out), ("stderr", err))
+            for line in data.decode("utf-8", "replace").splitlines(keepends=True)
+        ]
+        files = {
+            str(path.relative_to(working)): path.read_bytes()
+            for path in sorted(working.rglob("*"))
+            if path.is_file()
+        }
+    status = "COMPLETE" if process.returncode == 0 else "ERROR"
+    return Outcome(status, json.dumps(entries), files)

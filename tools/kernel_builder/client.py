@@ -1,0 +1,326 @@
+"""Talk to Kaggle through the unmodified `kaggle` client, in a process of its own.
+
+The client runs in a subprocess (`client_driver.py`, in the Python that has `kaggle`)
+for four reasons: importing it already sends a request and writes to the home folder;
+none of its calls has a time-out, so a silent server can only be answered by killing
+it; it may be installed in another Python; and its environment can be made clean.
+
+Every answer is judged by content. A call that fails raises `CallError`, which knows
+whether Kaggle may have acted on it all the same.
+"""
+
+import email.utils
+import importlib.util
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kernel_builder.errors import (
+    CredentialsRefused,
+    NetworkFailed,
+    TimedOut,
+    ToolError,
+    UsageError,
+)
+from kernel_builder.redaction import known_secrets, redact
+
+DRIVER = Path(__file__).with_name("client_driver.py")
+CALL_TIMEOUT = 60.0
+# Any other KAGGLE_* variable becomes configuration of the client: a stray KAGGLE_PATH
+# redirects downloads, a rehearsal's variables make it believe that it is on Kaggle.
+KEPT_VARIABLES = frozenset(
+    {
+        "KAGGLE_API_TOKEN",
+        "KAGGLE_USERNAME",
+        "KAGGLE_KEY",
+        "KAGGLE_CONFIG_DIR",
+        "KAGGLE_API_ENVIRONMENT",
+    }
+)
+INSTALL_HINT = (
+    "pip install 'kaggle>=2.2.4,<3' six, or name the Python that has it: "
+    "--client-python PATH (or KAGGLE_KIT_CLIENT_PYTHON)"
+)
+
+
+# What Kaggle answered, decoded from JSON.
+Json = Any
+
+
+class CallError(Exception):
+    """A call that brought no answer, with what is known about the reason.
+
+    `kind` is one of http, network, timeout, credentials, unreadable, client.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        status: int = 0,
+        retry_after: str | None = None,
+        unsent: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+        self.unsent = unsent
+        self.wait = seconds_of(retry_after)
+
+    @property
+    def passing(self) -> bool:
+        """True when the same call may succeed later."""
+        if self.kind == "http":
+            return self.status in (408, 425, 429) or self.status >= 500
+        return self.kind in ("network", "timeout", "unreadable")
+
+    @property
+    def maybe_done(self) -> bool:
+        """True when Kaggle may have done what was asked although no answer came."""
+        if self.kind == "http":
+            return self.status >= 500
+        return not self.unsent and self.kind in ("network", "timeout", "unreadable")
+
+    @property
+    def absent(self) -> bool:
+        """True when Kaggle says that there is no such kernel (or it is not ours)."""
+        return self.kind == "http" and self.status in (403, 404)
+
+
+class KaggleClient:
+    """A session with the client; use it in a `with` block.
+
+    Args:
+        python: the Python that has `kaggle`; found when not given.
+        call_timeout: seconds any single call may take.
+        env: the environment to start from.
+    """
+
+    def __init__(
+        self,
+        python: str | None = None,
+        call_timeout: float = CALL_TIMEOUT,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        source = os.environ if env is None else env
+        self.env = client_environment(source)
+        self.python = find_client_python(python, source)
+        self.call_timeout = call_timeout
+        self.secrets = known_secrets(source)
+        self.notes: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[str | None] = queue.Queue()
+
+    def __enter__(self) -> "KaggleClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def call(
+        self,
+        op: str,
+        timeout: float | None = None,
+        on_event: Callable[[Json], None] | None = None,
+        **args: Json,
+    ) -> Json:
+        """Ask for one thing and return Kaggle's answer.
+
+        `timeout` counts from the last sign of life: an event restarts it.
+
+        Raises:
+            CallError: no answer came, or an error.
+        """
+        limit = self.call_timeout if timeout is None else min(timeout, 1e6)
+        self._send({"op": op, "args": args})
+        while True:
+            answer = self._receive(limit)
+            if "event" in answer:
+                if on_event is not None:
+                    on_event(answer["event"])
+                continue
+            self._keep_notes(answer.get("said", ""))
+            if answer["ok"]:
+                return answer["value"]
+            raise CallError(
+                answer["kind"],
+                self.clean(answer["message"]),
+                answer.get("status", 0),
+                answer.get("retry_after"),
+                answer.get("unsent", False),
+            )
+
+    def clean(self, text: str) -> str:
+        """`text` without credentials."""
+        return redact(text, self.secrets)
+
+    def close(self) -> None:
+        """End the client's process, in the middle of a call too."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _send(self, request: dict[str, Any]) -> None:
+        if self._process is None:
+            self._start()
+        stdin = self._process.stdin if self._process is not None else None
+        if stdin is None:
+            raise CallError("client", "the client's process could not be started")
+        try:
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        except OSError as error:
+            self.close()
+            raise CallError(
+                "client", f"the client's process is gone: {error}"
+            ) from error
+
+    def _start(self) -> None:
+        # -P: a folder called `kaggle` where the user stands must not be imported.
+        command = [self.python, "-P", str(DRIVER)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self.env,
+            encoding="utf-8",
+            # Ctrl-C is for the tool alone, so that it can say what is still running.
+            start_new_session=True,
+        )
+        self._answers = queue.Queue()
+        stdout = self._process.stdout or ()
+        threading.Thread(
+            target=_forward, args=(stdout, self._answers), daemon=True
+        ).start()
+
+    def _receive(self, timeout: float) -> dict[str, Any]:
+        try:
+            line = self._answers.get(timeout=timeout)
+        except queue.Empty:
+            self.close()
+            raise CallError("timeout", f"no answer within {timeout:.0f} s") from None
+        except BaseException:
+            self.close()
+            raise
+        if line is None:
+            code = self._process.wait() if self._process is not None else None
+            self.close()
+            raise CallError("client", f"the client's process ended (exit code {code})")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _keep_notes(self, said: str) -> None:
+        for line in self.clean(said).splitlines():
+            if line.strip() and line not in self.notes:
+                self.notes.append(line)
+
+
+def _forward(stream: Iterable[str], answers: "queue.Queue[str | None]") -> None:
+    try:
+        for line in stream:
+            answers.put(line)
+    except (OSError, ValueError):  # closed by KaggleClient.close
+        pass
+    answers.put(None)
+
+
+def client_environment(source: Mapping[str, str]) -> dict[str, str]:
+    """The environment for the client: the user's, without stray KAGGLE_* variables.
+
+    Raises:
+        UsageError: KAGGLE_API_ENVIRONMENT is set to what the client ignores, so that
+            it would talk to the real site.
+    """
+    site = source.get("KAGGLE_API_ENVIRONMENT")
+    if site not in (None, "", "PROD", "LOCALHOST"):
+        raise UsageError(
+            f"KAGGLE_API_ENVIRONMENT={site}: the client ignores this value and would "
+            "talk to the real Kaggle; use LOCALHOST or unset it"
+        )
+    env = {
+        name: value
+        for name, value in source.items()
+        if not name.startswith("KAGGLE_") or name in KEPT_VARIABLES
+    }
+    return env | {"PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+
+
+def find_client_python(given: str | None, env: Mapping[str, str]) -> str:
+    """The Python that has the client.
+
+    In this order: the one named, KAGGLE_KIT_CLIENT_PYTHON, this one, and the one that
+    the `kaggle` command on the PATH starts with.
+
+    Raises:
+        UsageError: none is found.
+    """
+    named = given or env.get("KAGGLE_KIT_CLIENT_PYTHON")
+    if named:
+        found = shutil.which(named, path=env.get("PATH"))
+        if found is None:
+            raise UsageError(f"--client-python {named}: there is no such program")
+        return found
+    if importlib.util.find_spec("kaggle") is not None:
+        return sys.executable
+    script = shutil.which("kaggle", path=env.get("PATH"))
+    if script is not None:
+        first = Path(script).read_bytes().split(b"\n", 1)[0].decode("utf-8", "replace")
+        words = first.removeprefix("#!").split()
+        found = shutil.which(words[-1], path=env.get("PATH")) if words else None
+        if first.startswith("#!") and found and "python" in Path(found).name:
+            return found
+    raise UsageError(f"the Kaggle client is not installed: {INSTALL_HINT}")
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """A Retry-After header, seconds or a date, as seconds from now."""
+    if not retry_after:
+        return None
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        pass
+    try:
+        moment = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def as_error(failure: CallError, doing: str) -> ToolError:
+    """The failure of a call as the error of a step, with what to do next."""
+    said = str(failure)
+    if failure.kind == "credentials" or failure.status == 401:
+        return CredentialsRefused(
+            f"{doing}: Kaggle does not accept the credentials ({said}); "
+            "`doctor` shows which ones the client uses"
+        )
+    if failure.kind == "timeout":
+        return TimedOut(f"{doing}: {said}; is Kaggle reachable? (`doctor` tries)")
+    if failure.status == 403:
+        return CredentialsRefused(
+            f"{doing}: Kaggle refused access (403: {said}): the id is misspelt or "
+            "belongs to another user, or the competition's rules are not accepted "
+            "(open https://www.kaggle.com/competitions/<slug>/rules)"
+        )
+    if failure.status == 404:
+        return UsageError(f"{doing}: Kaggle knows nothing of that name (404: {said})")
+    if failure.status == 429:
+        return NetworkFailed(f"{doing}: Kaggle asks to slow down (429: {said})")
+    if failure.kind == "client":
+        return UsageError(f"{doing}: the client refused: {said}")
+    return NetworkFailed(f"{doing}: {said}")

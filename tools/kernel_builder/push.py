@@ -1,0 +1,168 @@
+"""Build a kernel, check it, push it through the client, and see it through."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kernel_builder.asking import Patience, ask
+from kernel_builder.build import Built, build
+from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.errors import PushRefused, UsageError
+from kernel_builder.project import Project, load_project
+from kernel_builder.remote import (
+    add_remote_arguments,
+    finish_run,
+    kernel_id,
+    located,
+    open_client,
+    patience_of,
+    say_what_runs_on,
+)
+from kernel_builder.retrying import span
+from kernel_builder.runs import Run, git_state, new_run_id, read_cfg
+from kernel_builder.saving import Prepared, push
+
+RUNNING = ("QUEUED", "RUNNING", "CANCEL_REQUESTED")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `push`."""
+    parser.add_argument("kernel", help="kernel folder or .py file with metadata")
+    parser.add_argument("--wait", action="store_true", help="see the run through")
+    parser.add_argument("--force", action="store_true", help="push over a running one")
+    parser.add_argument(
+        "--time-limit", type=float, metavar="MIN", help="Kaggle stops the run after MIN"
+    )
+    parser.add_argument("--form", choices=("auto", "flat", "embed"), default="auto")
+    parser.add_argument("--type", choices=("script", "notebook"), dest="kernel_type")
+    parser.add_argument("--path", action="append", default=[], metavar="DIR")
+    parser.add_argument("--inline", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--no-check", action="store_true", help="skip the static check")
+    parser.add_argument("--rehearse", action="store_true", help="rehearse first")
+    add_remote_arguments(parser)
+
+
+def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
+    """Build, push and, with --wait, see the kernel through."""
+    patience = patience_of(args, log)
+    project = load_project(args.kernel, args.path, args.inline)
+    with open_client(args) as client:
+        prepared = prepare(args, project, client, log)
+        look_before(client, prepared, patience, args)
+        pushed = push(client, prepared, patience, args)
+        if not args.wait:
+            log(f"not waiting; `wait {args.kernel}` brings the result")
+            return 0
+        with say_what_runs_on(pushed, log):
+            finish_run(client, located(args, project, pushed), patience)
+    return 0
+
+
+def prepare(
+    args: argparse.Namespace,
+    project: Project,
+    client: KaggleClient,
+    log: Callable[[str], None],
+) -> Prepared:
+    """Build the kernel into a folder of its own, stamped with a new run id.
+
+    Raises:
+        UsageError: there is no usable metadata, or the source holds a credential.
+        ToolError: the build or the check refused.
+    """
+    kernel = kernel_id(project)
+    run_id = new_run_id()
+    out = Path(args.out) / "pushed" / project.slug / run_id
+    built: Built = build(
+        project, out=out, form=args.form, kernel_type=args.kernel_type, run_id=run_id
+    )
+    source = built.code_path.read_text(encoding="utf-8")
+    if any(secret in source for secret in client.secrets):
+        built.code_path.unlink()
+        raise UsageError(
+            f"{project.entry}: the kernel holds your Kaggle key; remove it"
+        )
+    if built.metadata_path is None:
+        raise UsageError(f"{project.kernel}: no kernel-metadata.json beside it")
+    metadata = json.loads(built.metadata_path.read_text(encoding="utf-8"))
+    commit, dirty = git_state(project.root)
+    prepared = Run(
+        run_id,
+        kernel,
+        built=str(built.code_path.parent),
+        commit=commit,
+        dirty=dirty,
+        sha256=built.sha256,
+        accelerator=accelerator_of(metadata),
+        competition=next(iter(metadata.get("competition_sources") or ()), ""),
+        cfg=read_cfg(project.entry.read_text(encoding="utf-8")),
+    )
+    size = built.code_path.stat().st_size
+    log(f"built {built.code_path} ({built.form}, {size:,} bytes)")
+    return Prepared(prepared, project, built.code_path.parent, metadata)
+
+
+def accelerator_of(metadata: dict[str, Any]) -> str:
+    """What hardware the metadata asks for, in one word."""
+    shape = str(metadata.get("machine_shape") or "")
+    if shape:
+        return shape
+    if metadata.get("enable_gpu"):
+        return "gpu"
+    return "tpu" if metadata.get("enable_tpu") else "cpu"
+
+
+def look_before(
+    client: KaggleClient,
+    prepared: Prepared,
+    patience: Patience,
+    args: argparse.Namespace,
+) -> None:
+    """Refuse to push over a run that is still going, or without GPU time left.
+
+    Raises:
+        PushRefused: one of these holds and --force was not given.
+        ToolError: Kaggle did not answer, or refused the credentials.
+    """
+    kernel = prepared.run.kernel
+    try:
+        latest = ask(client, "status", patience, kernel=kernel, version=None)["status"]
+    except CallError as failure:
+        # A kernel that does not exist yet is answered like one that is not ours.
+        if not failure.absent and failure.kind == "http" and failure.status != 401:
+            patience.log(f"note: the state of {kernel} is not known ({failure})")
+        elif not failure.absent:
+            raise as_error(failure, f"push of {kernel}") from failure
+        latest = ""
+    if latest in RUNNING and not args.force:
+        raise PushRefused(
+            f"{kernel}: a version is {latest} on Kaggle already; `wait` for it, stop "
+            f"it at https://www.kaggle.com/code/{kernel}, or push over it with --force"
+        )
+    if prepared.uses_gpu:
+        _check_quota(client, patience, args)
+
+
+def _check_quota(
+    client: KaggleClient, patience: Patience, args: argparse.Namespace
+) -> None:
+    try:
+        gpu = ask(client, "quota", patience).get("gpu_quota") or {}
+    except CallError as failure:
+        patience.log(f"note: the GPU quota is not known ({failure})")
+        return
+    left = gpu.get("allowed", 0.0) - gpu.get("used", 0.0)
+    if not gpu.get("allowed"):
+        return
+    if left <= 0 and not args.force:
+        raise PushRefused(
+            f"no GPU time is left this week ({span(gpu['used'])} of "
+            f"{span(gpu['allowed'])} used); --force pushes all the same"
+        )
+    patience.log(f"GPU time left this week: {span(left)}")
+    if args.time_limit is not None and left < 60 * args.time_limit:
+        patience.log(
+            f"warning: that is less than the time limit of {args.time_limit:g} min"
+        )

@@ -1,0 +1,307 @@
+"""What push, wait, fetch and submit share: options, and how a run is concluded."""
+
+import argparse
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kernel_builder.asking import Patience, ask
+from kernel_builder.client import CALL_TIMEOUT, CallError, KaggleClient, as_error
+from kernel_builder.errors import BadSubmission, KernelFailed, UsageError
+from kernel_builder.fetch import Fetched, fetch_run
+from kernel_builder.kernel_log import log_text, seconds_of_run
+from kernel_builder.mounts import Source, find_sources, load_config
+from kernel_builder.project import Project, load_project
+from kernel_builder.retrying import Deadline, span
+from kernel_builder.runs import Run, find_run, record_event
+from kernel_builder.source_map import from_json
+from kernel_builder.verify import find_sample, verify_submission
+from kernel_builder.watching import Ended, await_end, still_running
+
+# A session on Kaggle may take 12 hours, and wait in a queue before.
+DEADLINE_MINUTES = 13 * 60.0
+SHOWN_LOG_LINES = 40
+_SCORE = re.compile(
+    r"\bvalid(?:ation)?[ _-]*(?:accuracy|score|recall|macro[ _-]recall|auc|f1)?"
+    r"\s*[:=]?\s+(\d+(?:\.\d+)?)\s*(%?)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Located:
+    """A recorded run and what is needed to conclude it."""
+
+    run: Run
+    project: Project
+    out: Path
+    given: Path | None = None  # folder of the competition's data, of --input
+    needs_submission: bool = True
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder with one subfolder per version of this kernel."""
+        return self.out / "runs" / self.run.kernel.rsplit("/", 1)[-1]
+
+
+def add_remote_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every command that talks about a run on Kaggle."""
+    add_client_arguments(parser)
+    parser.add_argument("--out", default="out", help="where results go (default: out)")
+    parser.add_argument("--run", default="", metavar="ID", help="this recorded run")
+    parser.add_argument("--version", type=int, metavar="N", help="this version")
+    parser.add_argument("--input", metavar="DIR", help="the competition's data, here")
+    parser.add_argument(
+        "--no-submission",
+        action="store_true",
+        help="the kernel writes no submission.csv",
+    )
+
+
+def add_client_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every command that talks to Kaggle."""
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        metavar="MIN",
+        help=f"give up after so many minutes (default {DEADLINE_MINUTES:.0f})",
+    )
+    parser.add_argument(
+        "--poll",
+        type=float,
+        default=3.0,
+        metavar="SEC",
+        help="first delay between two questions; it grows (default 3)",
+    )
+    parser.add_argument(
+        "--call-timeout",
+        type=float,
+        default=CALL_TIMEOUT,
+        metavar="SEC",
+        help=f"longest time for one answer (default {CALL_TIMEOUT:.0f})",
+    )
+    parser.add_argument(
+        "--client-python", metavar="PATH", help="the Python that has the Kaggle client"
+    )
+
+
+def patience_of(args: argparse.Namespace, log: Callable[[str], None]) -> Patience:
+    """The deadline and delays that the arguments ask for.
+
+    Raises:
+        UsageError: a number is not positive.
+    """
+    for name in ("deadline", "poll", "call_timeout"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {value}: must be more than 0")
+    minutes = DEADLINE_MINUTES if args.deadline is None else args.deadline
+    return Patience(Deadline.after(60 * minutes), args.poll, log=log)
+
+
+def open_client(args: argparse.Namespace) -> KaggleClient:
+    """A session with the client; nothing is started before the first question."""
+    return KaggleClient(args.client_python, args.call_timeout)
+
+
+def kernel_id(project: Project) -> str:
+    """`owner/slug` of the kernel.
+
+    Raises:
+        UsageError: there is no metadata, or its id is not complete.
+    """
+    metadata = project.metadata
+    if metadata is None:
+        raise UsageError(
+            f"{project.kernel}: no kernel-metadata.json beside it; Kaggle needs one"
+        )
+    if not metadata.owner or not re.fullmatch(r"[\w-]{5,}", metadata.slug):
+        raise UsageError(
+            f"{metadata.path}: id must be <owner>/<slug>, slug of 5+ characters, no "
+            f"version: got {metadata.kernel_id!r}"
+        )
+    return metadata.kernel_id
+
+
+def locate_run(
+    args: argparse.Namespace, client: KaggleClient, patience: Patience
+) -> Located:
+    """The recorded run that the arguments mean, with its version.
+
+    Raises:
+        UsageError: there is none.
+    """
+    project = load_project(args.kernel)
+    run = find_run(project.root, kernel_id(project), args.run, args.version)
+    if run.version is None:
+        run = find_version(client, project, run, patience)
+    return located(args, project, run)
+
+
+def located(args: argparse.Namespace, project: Project, run: Run) -> Located:
+    """Bundle what concluding `run` needs."""
+    config = load_config(project.entry.parent)
+    competitions = (project.metadata.raw if project.metadata else {}).get(
+        "competition_sources"
+    )
+    wanted = bool(competitions) and config.submission and not args.no_submission
+    given = args.input or os.environ.get("KAGGLE_KIT_INPUT")
+    return Located(run, project, Path(args.out), Path(given) if given else None, wanted)
+
+
+def find_version(
+    client: KaggleClient, project: Project, run: Run, patience: Patience
+) -> Run:
+    """The version of a push whose answer was lost: the source on Kaggle bears its id.
+
+    Raises:
+        UsageError: the newest version on Kaggle is not of this push.
+        ToolError: Kaggle did not answer.
+    """
+    try:
+        latest = ask(client, "kernel", patience, kernel=run.kernel)
+    except CallError as failure:
+        if not failure.absent:
+            raise as_error(failure, f"looking for {run.kernel}") from failure
+        latest = {"version": None, "source": ""}
+    if run.run_id not in latest["source"] or not latest["version"]:
+        raise UsageError(
+            f"{run.kernel}: the push {run.run_id} was broken off, and the newest "
+            "version on Kaggle is not of it; push again"
+        )
+    record_event(project.root, run.run_id, "pushed", version=latest["version"])
+    return replace(run, version=latest["version"])
+
+
+@contextlib.contextmanager
+def say_what_runs_on(run: Run, log: Callable[[str], None]) -> Iterator[None]:
+    """On Ctrl-C say what is left running on Kaggle."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        log(f"\nstopped looking. {still_running(run)}")
+        raise
+
+
+def finish_run(client: KaggleClient, located: Located, patience: Patience) -> Fetched:
+    """Wait for the end, bring log and outputs home, judge them.
+
+    Raises:
+        KernelFailed: the run failed, was cancelled, or never reached its last line.
+        BadSubmission: submission.csv is missing or would not score.
+        ToolError: Kaggle did not answer, or the deadline passed.
+    """
+    ended = await_end(client, located.run, patience)
+    note_end(client, located, ended)
+    return conclude(client, located, ended, patience)
+
+
+def note_end(client: KaggleClient, located: Located, ended: Ended) -> None:
+    """Record how the run ended."""
+    record_event(
+        located.project.root,
+        located.run.run_id,
+        "ended",
+        status=ended.status,
+        message=ended.message,
+        seconds=round(seconds_of_run(ended.raw_log), 1),
+        validation=read_validation(log_text(ended.raw_log)),
+    )
+
+
+def conclude(
+    client: KaggleClient, located: Located, ended: Ended, patience: Patience
+) -> Fetched:
+    """Bring home and judge a run that has ended; raises what `finish_run` raises."""
+    run, log = located.run, patience.log
+    if ended.status != "COMPLETE" or not ended.finished:
+        show_log(located, client.clean(log_text(ended.raw_log)), log)
+    fetched = fetch_run(client, run, located.runs_folder, patience, ended.status)
+    record_event(
+        located.project.root, run.run_id, "fetched", outputs=str(fetched.folder)
+    )
+    size = sum(fetched.sizes.values())
+    log(f"{run.label}: {len(fetched.sizes)} files, {size:,} bytes in {fetched.folder}")
+    if ended.status != "COMPLETE":
+        reason = ended.message or "see the log above"
+        raise KernelFailed(
+            f"{run.label}: {ended.status} on Kaggle: {reason}; log: {fetched.log_path}"
+        )
+    if not ended.finished:
+        raise KernelFailed(
+            f"{run.label}: Kaggle says COMPLETE, but the kernel never came to its last "
+            f"line (no end mark in the log): it stopped early; log: {fetched.log_path}"
+        )
+    if located.needs_submission:
+        check_submission(located, fetched, log)
+    took = span(seconds_of_run(ended.raw_log))
+    log(f"{run.label}: all went well, the kernel ran {took}")
+    return fetched
+
+
+def show_log(located: Located, text: str, log: Callable[[str], None]) -> None:
+    """Print the end of a failed kernel's log, with built lines led back to sources."""
+    mapped = map_back(located.run, text)
+    lines = mapped.rstrip("\n").splitlines()
+    if len(lines) > SHOWN_LOG_LINES:
+        log(f"  ... {len(lines) - SHOWN_LOG_LINES} lines before")
+    for line in lines[-SHOWN_LOG_LINES:]:
+        log(f"  | {line}")
+
+
+def map_back(run: Run, text: str) -> str:
+    """A log with the built file's lines led back to the sources, where a map exists."""
+    from kernel_builder.trace import map_log
+
+    for path in sorted(Path(run.built).glob("*.map.json")) if run.built else ():
+        return map_log(text, from_json(path.read_text(encoding="utf-8"), path.name))
+    return text
+
+
+def check_submission(
+    located: Located, fetched: Fetched, log: Callable[[str], None]
+) -> None:
+    """Check submission.csv against the competition's sample, where that is found here.
+
+    Raises:
+        BadSubmission: it is missing or would not score.
+    """
+    sample = local_sample(located)
+    problems = verify_submission(fetched.folder, sample)
+    if problems:
+        raise BadSubmission(f"{fetched.folder}: " + "; ".join(problems))
+    against = f"against {sample}" if sample else "(no sample here: its form only)"
+    log(f"{located.run.label}: submission.csv is good, checked {against}")
+
+
+def local_sample(located: Located) -> Path | None:
+    """The competition's sample submission on this machine, None without one."""
+    project = located.project
+    config = load_config(project.entry.parent)
+    raw = project.metadata.raw if project.metadata else {}
+    wanted = {"competition_sources": raw.get("competition_sources") or []}
+    folders = dict.fromkeys((project.entry.parent, project.root, Path.cwd()))
+    roots = [folder / "input" for folder in folders]
+    try:
+        sources: tuple[Source, ...] = find_sources(wanted, config, roots, located.given)
+    except UsageError:
+        return None
+    found = (find_sample(source.folder, config.sample) for source in sources)
+    return next((sample for sample in found if sample is not None), None)
+
+
+def read_validation(text: str) -> float | None:
+    """The last validation score that the kernel printed.
+
+    >>> read_validation("epoch 1: validation accuracy 0.9931")
+    0.9931
+    """
+    scores = _SCORE.findall(text)
+    if not scores:
+        return None
+    value, percent = scores[-1]
+    return float(value) / 100 if percent else float(value)

@@ -1,0 +1,251 @@
+"""Every push is recorded in the user's repository, so a score leads back to its source.
+
+The record is `kaggle-runs.jsonl` at the repository's root: one JSON object per line,
+only ever appended to. A crash can at most leave half of a last line behind; reading
+skips it and the next line starts afresh.
+"""
+
+import argparse
+import ast
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from kernel_builder.errors import UsageError
+from kernel_builder.retrying import span
+
+FILE_NAME = "kaggle-runs.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One push and what became of it. `version` is None until Kaggle has told it."""
+
+    run_id: str
+    kernel: str
+    pushed_at: str = ""
+    version: int | None = None
+    url: str = ""
+    built: str = ""
+    commit: str = ""
+    dirty: bool = False
+    sha256: str = ""
+    accelerator: str = ""
+    competition: str = ""
+    cfg: dict[str, Any] = field(default_factory=dict)
+    refused: str = ""
+    status: str = ""
+    message: str = ""
+    seconds: float | None = None
+    validation: float | None = None
+    outputs: str = ""
+    submission: int | None = None
+    public: str = ""
+    private: str = ""
+    score_error: str = ""
+
+    @property
+    def label(self) -> str:
+        """`owner/slug version N`."""
+        number = "?" if self.version is None else str(self.version)
+        return f"{self.kernel} version {number}"
+
+    @property
+    def state(self) -> str:
+        """What is known, in one word."""
+        if self.refused:
+            return "refused"
+        return self.status.lower() or ("pushed" if self.version else "unknown")
+
+
+def new_run_id() -> str:
+    """An id that sorts by time and is not met twice."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{stamp}-{secrets.token_hex(4)}"
+
+
+def record_event(root: Path, run: str, event: str, **what: Any) -> None:  # noqa: ANN401
+    """Append one line to the record of `root`, in a single write."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    line = json.dumps({"run": run, "event": event, "time": moment, **what})
+    path = root / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        torn = False
+        if size:
+            os.lseek(handle, size - 1, os.SEEK_SET)
+            torn = os.read(handle, 1) != b"\n"
+        os.write(handle, (("\n" if torn else "") + line + "\n").encode("utf-8"))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_runs(root: Path) -> list[Run]:
+    """All recorded pushes, oldest first."""
+    path = root / FILE_NAME
+    if not path.exists():
+        return []
+    runs: dict[str, Run] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+            name, kind = str(event["run"]), str(event["event"])
+        except (ValueError, KeyError, TypeError):
+            continue  # half a line, from a crash
+        if kind == "push":
+            runs[name] = Run(name, "", pushed_at=str(event.get("time", "")))
+        if name in runs:
+            runs[name] = _with_event(runs[name], event)
+    return list(runs.values())
+
+
+def _with_event(run: Run, event: dict[str, Any]) -> Run:
+    known = {item.name for item in fields(Run)} - {"run_id", "pushed_at"}
+    return replace(run, **{k: v for k, v in event.items() if k in known})
+
+
+def find_run(
+    root: Path, kernel: str, run_id: str = "", version: int | None = None
+) -> Run:
+    """The newest push of `kernel` that Kaggle did not refuse, or the one named.
+
+    Raises:
+        UsageError: there is none; the message lists what there is.
+    """
+    mine = [r for r in read_runs(root) if r.kernel == kernel]
+    for run in reversed(mine):
+        wanted = not run_id or run.run_id == run_id
+        if wanted and not run.refused and version in (None, run.version):
+            return run
+    known = ", ".join(f"{r.run_id} ({r.state})" for r in mine[-5:]) or "none"
+    raise UsageError(
+        f"{root / FILE_NAME}: no such push of {kernel}; the latest known: {known}"
+    )
+
+
+def git_state(folder: Path) -> tuple[str, bool]:
+    """The commit checked out and whether the work tree differs; ("", False) without."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    return commit, bool(commit and _git(folder, "status", "--porcelain"))
+
+
+def _git(folder: Path, *args: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *args],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def read_cfg(source: str) -> dict[str, Any]:
+    r"""The literal fields of the kernel's `class CFG`.
+
+    >>> read_cfg("class CFG:\n    epochs: int = 3\n    lr = 1e-3")
+    {'epochs': 3, 'lr': 0.001}
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return {}
+    found: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "CFG":
+            for item in node.body:
+                if isinstance(item, ast.AnnAssign) and item.value is not None:
+                    _keep_literal(found, item.target, item.value)
+                elif isinstance(item, ast.Assign) and len(item.targets) == 1:
+                    _keep_literal(found, item.targets[0], item.value)
+    return found
+
+
+def _keep_literal(found: dict[str, Any], target: ast.expr, value: ast.expr) -> None:
+    try:
+        literal = ast.literal_eval(value)
+        json.dumps(literal)
+    except (ValueError, TypeError):
+        return
+    if isinstance(target, ast.Name):
+        found[target.id] = literal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `runs`."""
+    parser.add_argument("kernel", nargs="?", help="only this one: owner/slug or slug")
+    parser.add_argument("--root", default=".", help=f"where {FILE_NAME} is")
+    parser.add_argument("--best", action="store_true", help="best scores first")
+    parser.add_argument("--json", action="store_true", help="print JSON lines")
+
+
+def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
+    """Print the recorded pushes as a table."""
+    runs = read_runs(find_root(Path(args.root)))
+    if args.kernel:
+        slug = args.kernel.rstrip("/").rsplit("/", 1)[-1]
+        runs = [r for r in runs if r.kernel == args.kernel or r.kernel.endswith(slug)]
+    if args.best:
+        runs = sorted(runs, key=_score, reverse=True)
+    lines = [json.dumps(vars(r)) for r in runs] if args.json else table(runs)
+    log("\n".join(lines) if lines else "no push is recorded here yet")
+    return 0
+
+
+def find_root(folder: Path) -> Path:
+    """The nearest folder upwards that has a record, or is the top of a repository."""
+    start = folder.absolute()
+    for candidate in (start, *start.parents):
+        if (candidate / FILE_NAME).exists() or (candidate / ".git").exists():
+            return candidate
+    return start
+
+
+def _score(run: Run) -> tuple[float, float]:
+    try:
+        public = float(run.public)
+    except ValueError:
+        public = float("-inf")
+    return public, float("-inf") if run.validation is None else run.validation
+
+
+def table(runs: Sequence[Run]) -> list[str]:
+    """The pushes as lines of a table, empty when there is none."""
+    if not runs:
+        return []
+    heads = ("pushed", "kernel", "v", "commit", "source", "on", "state", "took")
+    rows = [(*heads, "valid", "public", "outputs")]
+    for r in runs:
+        commit = r.commit[:8] + ("+" if r.dirty else "")
+        rows.append(
+            (
+                r.pushed_at.removesuffix("Z").replace("T", " "),
+                r.kernel,
+                "?" if r.version is None else str(r.version),
+                commit or "-",
+                r.sha256[:8] or "-",
+                r.accelerator or "cpu",
+                r.state,
+                "-" if r.seconds is None else span(r.seconds),
+                "-" if r.validation is None else f"{r.validation:.5g}",
+                r.public or r.score_error or "-",
+                r.outputs or "-",
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,214 @@
+"""Save a kernel on Kaggle exactly once, and judge the whole answer.
+
+A push that was refused comes with HTTP 200 and the client's exit code 0, one whose
+sources were dropped too. A push whose answer was lost may have arrived: the newest
+version's source tells, because it bears the id of this run.
+"""
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kernel_builder.asking import LONGEST_DELAY, Patience
+from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.errors import PushRefused, TimedOut
+from kernel_builder.project import Project
+from kernel_builder.remote import find_version
+from kernel_builder.retrying import backoff, span
+from kernel_builder.runs import Run, record_event
+from kernel_builder.watching import still_running
+
+# "Maximum batch GPU session count of 2 reached."
+SESSION_CAP = "session count"
+SLOT_HINT = "; with --deadline MIN push waits for a free session"
+SOURCE_KINDS = {
+    "invalidDatasetSources": "dataset_sources",
+    "invalidCompetitionSources": "competition_sources",
+    "invalidKernelSources": "kernel_sources",
+    "invalidModelSources": "model_sources",
+    "invalidTags": "keywords",
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A kernel built for one push: its run, folder and normalised metadata."""
+
+    run: Run
+    project: Project
+    folder: Path
+    metadata: dict[str, Any]
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether the run takes from the weekly GPU quota."""
+        shape = str(self.metadata.get("machine_shape") or "")
+        return bool(self.metadata.get("enable_gpu")) or shape.startswith("Nvidia")
+
+
+def push(
+    client: KaggleClient,
+    prepared: Prepared,
+    patience: Patience,
+    args: argparse.Namespace,
+) -> Run:
+    """Push, waiting for a free session where a deadline was given; the recorded run.
+
+    Raises:
+        PushRefused: Kaggle refused, or dropped a source.
+        ToolError: Kaggle did not answer.
+    """
+    run, root = prepared.run, prepared.project.root
+    record_event(
+        root,
+        run.run_id,
+        "push",
+        kernel=run.kernel,
+        built=run.built,
+        commit=run.commit,
+        dirty=run.dirty,
+        sha256=run.sha256,
+        accelerator=run.accelerator,
+        competition=run.competition,
+        cfg=run.cfg,
+    )
+    patience.log(f"pushing {run.kernel} (run {run.run_id})")
+    try:
+        answer = _save(client, prepared, patience, args)
+    except PushRefused as error:
+        record_event(root, run.run_id, "refused", refused=str(error))
+        raise
+    for note in client.notes:
+        patience.log(f"note from the client: {note}")
+    return _judge(client, prepared, patience, answer)
+
+
+def _save(
+    client: KaggleClient,
+    prepared: Prepared,
+    patience: Patience,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Save the kernel on Kaggle exactly once; the answer of a push that was taken."""
+    seconds = None if args.time_limit is None else round(60 * args.time_limit)
+    delays = backoff(patience.first_delay, LONGEST_DELAY)
+    failures = 0
+    while True:
+        limit = max(1.0, patience.deadline.within(client.call_timeout))
+        try:
+            answer: dict[str, Any] = client.call(
+                "push",
+                timeout=limit,
+                folder=str(prepared.folder),
+                session_seconds=seconds,
+            )
+        except CallError as failure:
+            failures += 1
+            arrived = _arrived(client, prepared, failure)
+            if arrived is not None:
+                patience.log(f"the answer was lost ({failure}), but the push arrived")
+                return arrived
+            delay = failure.wait if failure.wait is not None else next(delays)
+            if failures >= patience.tries or patience.deadline.left() <= delay:
+                raise as_error(failure, f"push of {prepared.run.kernel}") from failure
+            patience.log(f"push: {failure}; trying again in {span(delay)}")
+            patience.pause(delay)
+            continue
+        error = str(answer.get("error") or "")
+        if not error:
+            return answer
+        # Only a deadline that somebody chose makes waiting for a slot what they want.
+        may_wait = args.deadline is not None and not patience.deadline.passed
+        if SESSION_CAP not in error.lower() or not may_wait:
+            full = SESSION_CAP in error.lower() and args.deadline is None
+            hint = SLOT_HINT if full else ""
+            raise PushRefused(f"Kaggle refused the push: {client.clean(error)}{hint}")
+        delay = next(delays)
+        patience.log(f"no free session ({client.clean(error)}), again in {span(delay)}")
+        patience.pause(delay)
+
+
+def _arrived(
+    client: KaggleClient, prepared: Prepared, failure: CallError
+) -> dict[str, Any] | None:
+    """The answer of a push that arrived although it failed; None when it may be redone.
+
+    Raises:
+        ToolError: the failure is final, or nobody can tell whether the push arrived.
+    """
+    kernel = prepared.run.kernel
+    if failure.kind == "http" and 400 <= failure.status < 500 and not failure.passing:
+        if failure.status == 401:
+            raise as_error(failure, f"push of {kernel}") from failure
+        raise PushRefused(f"Kaggle refused the push of {kernel}: {_reason(failure)}")
+    if not failure.passing:
+        raise as_error(failure, f"push of {kernel}") from failure
+    if not failure.maybe_done:
+        return None
+    try:
+        latest = client.call("kernel", kernel=kernel)
+    except CallError as second:
+        if second.absent and failure.kind != "timeout":
+            return None
+        error = as_error(failure, f"push of {kernel}")
+        raise type(error)(
+            f"{error}. Whether it arrived is not known: `wait` finds out"
+        ) from failure
+    if prepared.run.run_id in latest["source"] and latest["version"]:
+        return {"versionNumber": latest["version"]}
+    if failure.kind == "timeout":
+        # It may still arrive: a second push could make two runs of one.
+        raise TimedOut(
+            f"push of {kernel}: {failure}; it has not arrived so far. `wait` finds it "
+            "if it does, else push again"
+        ) from failure
+    return None
+
+
+def _reason(failure: CallError) -> str:
+    hints = {
+        403: "the id belongs to another user, or the competition's rules are not "
+        "accepted (https://www.kaggle.com/competitions/<slug>/rules)",
+        404: "a source or the owner is misspelt",
+        409: "a kernel of that title exists under another slug",
+    }
+    hint = hints.get(failure.status)
+    said = f"{failure.status}: {failure}"
+    return f"{said}: {hint}" if hint else said
+
+
+def _judge(
+    client: KaggleClient,
+    prepared: Prepared,
+    patience: Patience,
+    answer: dict[str, Any],
+) -> Run:
+    """The pushed run, when Kaggle took all of it.
+
+    Raises:
+        PushRefused: a source was dropped, or another kernel was made.
+    """
+    root = prepared.project.root
+    run = replace(prepared.run, url=str(answer.get("url") or ""))
+    if answer.get("versionNumber"):
+        run = replace(run, version=int(answer["versionNumber"]))
+        record_event(root, run.run_id, "pushed", version=run.version, url=run.url)
+    else:
+        run = find_version(client, prepared.project, run, patience)
+    patience.log(f"{run.label} is on Kaggle: {run.url or 'no address given'}")
+    dropped = [
+        f"{SOURCE_KINDS.get(kind, kind)} {', '.join(map(str, names))}"
+        for kind, names in answer.items()
+        if kind.startswith("invalid") and names
+    ]
+    saved_as = str(answer.get("ref") or "").removeprefix("/code/").strip("/").lower()
+    if dropped:
+        problem = f"Kaggle dropped {'; '.join(dropped)}: misspelt, private or deleted"
+    elif saved_as.count("/") == 1 and saved_as != run.kernel.lower():
+        problem = f"Kaggle saved it as {saved_as}: the title must make the slug of id"
+    else:
+        return run
+    problem = client.clean(problem)
+    record_event(root, run.run_id, "dropped", message=problem)
+    raise PushRefused(f"{problem}. {still_running(run)}")

@@ -1,0 +1,29 @@
+"""Pick up a run that was pushed before, perhaps from another terminal."""
+
+import argparse
+from collections.abc import Callable
+
+from kernel_builder.remote import (
+    add_remote_arguments,
+    finish_run,
+    locate_run,
+    open_client,
+    patience_of,
+    say_what_runs_on,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `wait`."""
+    parser.add_argument("kernel", help="kernel folder or .py file")
+    add_remote_arguments(parser)
+
+
+def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
+    """Wait for the newest push of a kernel, download and check it."""
+    patience = patience_of(args, log)
+    with open_client(args) as client:
+        located = locate_run(args, client, patience)
+        with say_what_runs_on(located.run, log):
+            finish_run(client, located, patience)
+    return 0
