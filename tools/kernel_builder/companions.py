@@ -1,0 +1,300 @@
+"""What only running code can name: modules imported by a string, files beside modules.
+
+A static walk finds every module that an import statement names. The embed form carries
+more, because it must behave as the folder itself: where the code imports by name, all
+modules beside the kernel; where it asks for its own place, the data files there. What
+stays out, for its size or its nature, is said in a note.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from kernel_builder.errors import UsageError
+from kernel_builder.inline import metadata_files
+from kernel_builder.metadata import FILE_NAME
+from kernel_builder.modules import Closure, DataFile, Finder, Module, load_module
+
+MAX_FILE: Final = 1_000_000
+MAX_IN_FOLDER: Final = 500
+MAX_FOLDERS: Final = 1_000
+
+# Code that may load a module no import statement names.
+_BY_NAME: Final = re.compile(
+    r"\b(?:import_module|__import__|spec_from_file_location|SourceFileLoader|exec_module"
+    r"|find_spec|find_loader|load_module|walk_packages|iter_modules|resolve_name"
+    r"|run_module|run_path|import_string|locate|extend_path|entry_points|Popen"
+    r"|subprocess|addsitedir|__path__)\b"
+    r"|\bsys\s*\.\s*(?:path|meta_path|path_hooks|executable)\b"
+    r"|\bos\s*\.\s*(?:system|exec\w+|spawn\w+|posix_spawn\w*)\b"
+    r"|(?<![.\w])(?:exec|eval)\s*\("
+)
+# Code that may look for files beside itself.
+_BY_PLACE: Final = re.compile(
+    r"\b(?:__file__|__path__|__spec__|__loader__|pkgutil|resources|pkg_resources"
+    r"|get_data|getsourcefile|getfile|getabsfile|find_spec|importlib|inspect|co_filename"
+    r"|FileSystemLoader|PackageLoader)\b"
+    r"|\bsys\s*\.\s*(?:path|modules|argv)\b"
+)
+_LISTS: Final = re.compile(r"\b(?:listdir|scandir|iterdir|r?glob|walk)\b")
+_PICKLED: Final = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".ckpt")
+_CONFIG: Final = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".txt", ".xml")
+_SECRET: Final = re.compile(
+    r"(?i)^(?:kaggle\.json|access_token|credentials.*|client_secret.*"
+    r"|service[-_]account.*|id_(?:rsa|dsa|ecdsa|ed25519).*|.*\.(?:pem|p12|pfx|keystore))$"
+)
+_SKIPPED_FOLDERS: Final = ("__pycache__", "node_modules", "site-packages")
+_SKIPPED_FILES: Final = (".pyc", ".pyo", ".ipynb", ".map.json")
+_BUILT: Final = "# kaggle-kit build"
+_DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_NAME: Final = re.compile(r"[A-Za-z_][\w.]*(?::[\w.]+)?")
+
+
+@dataclass(frozen=True)
+class Companions:
+    """Modules and files that go along; `notes` say what was left out and why."""
+
+    extra: tuple[Module, ...]
+    data: tuple[DataFile, ...]
+    notes: tuple[str, ...]
+
+
+def find_companions(closure: Closure) -> Companions:
+    """Find what the kernel may use beyond the modules its imports name."""
+    return _Search(closure).run()
+
+
+def target_of(module: Module) -> str:
+    """Give a module's place below a folder on sys.path: `pkg/__init__.py`."""
+    return module.name.replace(".", "/") + (
+        "/__init__.py" if module.is_package else ".py"
+    )
+
+
+@dataclass
+class _Search:
+    closure: Closure
+    extra: dict[str, Module] = field(default_factory=dict)
+    data: dict[str, DataFile] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    folders: int = 0
+
+    def run(self) -> Companions:
+        project = self.closure.project
+        self.finder = Finder(project)
+        self.reached = {target_of(module) for module in self.closure.modules}
+        found = dict(self._packages())
+        loose = dict(self._files(project.entry.parent, "", set()))
+        found = {**loose, **found}
+        code = {name: path for name, path in found.items() if name.endswith(".py")}
+        files = {name: path for name, path in found.items() if name not in code}
+        inlined = {name: path for name, path in code.items() if self._is_inlined(name)}
+        self._take_modules(inlined)
+        # The kit itself imports nothing by name: only a kernel could name its modules.
+        own = {n: p for n, p in code.items() if not n.startswith("kaggle_kit/")}
+        if self._imports_by_name(own, files):
+            named = any("kaggle_kit." in name for name in self._names(files))
+            self._take_modules(code if named else own)
+        for name, path in files.items():
+            if name not in loose or self._in_package(name) or self._asks_place():
+                self.data[name] = DataFile(name, path)
+        for name, path in metadata_files(project.inline):
+            self.data[name] = DataFile(name, path)
+        return Companions(
+            tuple(self.extra[name] for name in sorted(self.extra)),
+            tuple(self.data[name] for name in sorted(self.data)),
+            tuple(self.notes),
+        )
+
+    def _tops(self) -> list[str]:
+        names = [module.name for module in self.closure.modules]
+        return sorted({name.partition(".")[0] for name in names})
+
+    def _packages(self) -> Iterator[tuple[str, Path]]:
+        """Give the files of every package that the kernel reaches."""
+        for top in self._tops():
+            found = self.finder.find(top)
+            if found is not None and found.is_package:
+                yield from self._files(found.folder, f"{top}/", set())
+
+    def _in_package(self, name: str) -> bool:
+        return "/" in name and name.partition("/")[0] in self._tops()
+
+    def _is_inlined(self, name: str) -> bool:
+        """Say whether a module is of an installed package: it comes as a whole."""
+        top = name.partition("/")[0]
+        return (
+            top in self.closure.project.named
+            and top != "kaggle_kit"
+            and "/tests/" not in name
+        )
+
+    def _files(
+        self, folder: Path, prefix: str, seen: set[str]
+    ) -> Iterator[tuple[str, Path]]:
+        """Walk a folder in name order; links are followed, circles are not."""
+        real = os.path.realpath(folder)
+        self.folders += 1
+        if real in seen or self.folders > MAX_FOLDERS:
+            return
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            return
+        plain = [entry for entry in entries if not _is_folder(entry)]
+        crowded = sum(not entry.name.endswith(".py") for entry in plain) > MAX_IN_FOLDER
+        if crowded:
+            self.notes.append(
+                f"{prefix or './'}: more than {MAX_IN_FOLDER} files; left out"
+            )
+        for entry in plain:
+            if crowded and not entry.name.endswith(".py"):
+                continue
+            if self._is_wanted(entry, prefix):
+                yield prefix + entry.name, Path(entry.path)
+        for entry in entries:
+            if _is_folder(entry) and _is_own(entry):
+                inner = f"{prefix}{entry.name}/"
+                yield from self._files(Path(entry.path), inner, seen | {real})
+
+    def _is_wanted(self, entry: "os.DirEntry[str]", prefix: str) -> bool:
+        name = entry.name
+        if name.startswith(".") or name.endswith(_SKIPPED_FILES) or name == FILE_NAME:
+            return False
+        if Path(entry.path) == self.closure.entry.path:
+            return False
+        try:
+            size = entry.stat().st_size
+        except OSError:
+            self.notes.append(f"{prefix}{name}: a link that leads nowhere; left out")
+            return False
+        if prefix + name in self.reached:
+            return True
+        if _SECRET.match(name) and not name.endswith(".py"):
+            self.notes.append(f"{prefix}{name}: looks like a credential; left out")
+            return False
+        if size > MAX_FILE:
+            self.notes.append(
+                f"{prefix}{name}: {size:,} bytes; left out, attach it as a dataset"
+            )
+            return False
+        return not (name.endswith(".py") and _is_built(Path(entry.path)))
+
+    def _texts(self) -> Iterator[str]:
+        for module in (*self.closure.everything, *self.extra.values()):
+            yield module.text
+
+    def _asks_place(self) -> bool:
+        return any(_BY_PLACE.search(text) for text in self._texts())
+
+    def _imports_by_name(self, code: dict[str, Path], files: dict[str, Path]) -> bool:
+        """Say whether running code may load a module that is not reached."""
+        unreached = {_dotted(name) for name in code if name not in self.reached}
+        if not unreached:
+            return False
+        if any(_BY_NAME.search(text) for text in self._texts()):
+            return True
+        if self._asks_place() and any(_LISTS.search(text) for text in self._texts()):
+            return True
+        if any(name.endswith(_PICKLED) for name in files):
+            return True
+        names = self._names(files)
+        return any(not unreached.isdisjoint(_prefixes(name)) for name in names)
+
+    def _names(self, files: dict[str, Path]) -> Iterator[str]:
+        """Give every text in the code and its configuration that may name a module."""
+        yield from _strings(module.tree for module in self.closure.everything)
+        yield from _config_names(files.values())
+
+    def _take_modules(self, code: dict[str, Path]) -> None:
+        for name, path in code.items():
+            if name not in self.reached:
+                self._take(_dotted(name), name, path)
+
+    def _take(self, dotted: str, name: str, path: Path) -> None:
+        """Take one module and what it imports; one that does not parse is data."""
+        if dotted in self.extra or name in self.reached:
+            return
+        found = self.finder.find(dotted) if _NAME.fullmatch(dotted) else None
+        if found is None or found.path is None or found.path != path:
+            self.data[name] = DataFile(name, path)
+            return
+        try:
+            module = load_module(self.finder, found)
+        except UsageError:
+            self.data[name] = DataFile(name, path)
+            return
+        self.extra[dotted] = module
+        for item in module.imports:
+            for load in item.loads:
+                inner = self.finder.find(load)
+                if inner is not None and inner.path is not None:
+                    self._take(load, _target(load, inner.is_package), inner.path)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_own(entry: "os.DirEntry[str]") -> bool:
+    """Say whether a folder holds the user's work: no caches, environments, outputs."""
+    name = entry.name
+    if name.startswith(".") or name in _SKIPPED_FOLDERS or name.endswith(".egg-info"):
+        return False
+    path = Path(entry.path)
+    if name == "out" and any(
+        (path / kind).is_dir() for kind in ("build", "rehearsals")
+    ):
+        return False
+    return not (path / "pyvenv.cfg").exists()
+
+
+def _is_built(path: Path) -> bool:
+    """Recognise an earlier build in the same folder: it must not carry itself."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return _BUILT in head
+
+
+def _dotted(name: str) -> str:
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _target(dotted: str, is_package: bool) -> str:
+    return dotted.replace(".", "/") + ("/__init__.py" if is_package else ".py")
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    parts = name.replace(":", ".").split(".")
+    for count in range(1, len(parts) + 1):
+        yield ".".join(parts[:count])
+
+
+def _strings(trees: Iterable[ast.Module]) -> Iterator[str]:
+    """Give the strings of the code that could be a module's name or a script's."""
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                name = node.value.removesuffix(".py").strip("./").replace("/", ".")
+                if _NAME.fullmatch(name):
+                    yield name
+
+
+def _config_names(paths: Iterable[Path]) -> Iterator[str]:
+    """Give the dotted names in configuration files."""
+    for path in paths:
+        if path.suffix in _CONFIG:
+            try:
+                yield from _DOTTED.findall(path.read_text("utf-8", "replace"))
+            except OSError:
+                continue

@@ -1,0 +1,325 @@
+"""The embed form: every file of the project in a readable block, made real at start.
+
+For Python that cannot be joined into one namespace. The built kernel writes its blocks
+to a temporary folder, puts that folder first on sys.path, and goes on with the kernel's
+own code, unchanged: imports, pickles, `inspect`, tracebacks, worker processes and data
+files behave as they do in the project.
+"""
+
+import ast
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from kernel_builder.companions import find_companions, target_of
+from kernel_builder.embed_runtime import FOLDER_PREFIX, RUNTIME
+from kernel_builder.embed_text import Literal, quote_bytes
+from kernel_builder.emitted import Cell, Emitted, Origin
+from kernel_builder.errors import ToolError
+from kernel_builder.modules import MAIN, Closure, Module
+from kernel_builder.sources import Source
+
+LIMIT: Final = 1_000_000
+"""Kaggle refuses a kernel source of this many bytes."""
+
+_RESERVE: Final = 20_000  # for the header, the banners and a notebook's JSON quoting
+_WIDTH: Final = 88
+_COOKIE: Final = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+.*$", re.ASCII)
+# What needs the kernel as a file even in a notebook: its place, or new processes.
+_NEEDS_FILE: Final = re.compile(
+    r"\b(?:__file__|multiprocessing|spawn|forkserver|ProcessPoolExecutor|num_workers"
+    r"|joblib|getsource\w*|jit)\b"
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One file that the kernel carries.
+
+    `target` is its place in the temporary folder. `module` is empty for a data file.
+    A block that is not `needed` may be left out to keep the kernel below the limit.
+    """
+
+    target: str
+    label: str
+    module: str
+    literal: Literal
+    digest: str
+    text_lines: int
+    executable: bool
+    needed: bool
+
+    @property
+    def size(self) -> int:
+        """The bytes it takes in the kernel."""
+        return sum(len(line.encode()) + 1 for line in self.literal.lines)
+
+    def lines(self) -> list[str]:
+        """Give the statement that writes the file."""
+        options = list(self.literal.options)
+        if self.executable:
+            options.append("executable=True")
+        first, *rest = self.literal.lines
+        lines = [f'_kk.write("{_escape(self.target)}", {first}', *rest]
+        lines[-1] += "".join(f", {option}" for option in options) + ")"
+        return lines
+
+    def origins(self) -> list[Origin | None]:
+        """Give the origin of each of `lines()`."""
+        count = len(self.literal.lines)
+        shown = self.text_lines if self.module and self.literal.readable else 0
+        lines = [Origin(self.label, k, self.module) for k in range(1, shown + 1)]
+        return [None, *lines, *[None] * count][:count]
+
+
+def emit_embed(closure: Closure) -> Emitted:
+    """Build the embed form of a kernel.
+
+    Raises:
+        ToolError: the modules that the kernel needs do not fit into Kaggle's limit.
+    """
+    companions = find_companions(closure)
+    notes = list(companions.notes)
+    blocks = _modules(closure.modules, closure, True)
+    blocks += _modules(companions.extra, closure, False)
+    for item in companions.data:
+        data = item.path.read_bytes()
+        label = closure.project.label(item.path)
+        blocks.append(_block(item.name, label, "", data, item.path.stat().st_mode))
+    blocks = _fit(blocks, len(closure.entry.text.encode()), notes)
+    return _Page(closure, blocks, notes).emit()
+
+
+def _modules(
+    modules: tuple[Module, ...], closure: Closure, needed: bool
+) -> list[Block]:
+    return [
+        _block(
+            target_of(module),
+            module.label,
+            module.name,
+            module.path.read_bytes(),
+            needed=needed,
+        )
+        for module in modules
+    ]
+
+
+def _block(
+    target: str,
+    label: str,
+    module: str,
+    data: bytes,
+    mode: int = 0,
+    needed: bool = False,
+) -> Block:
+    digest = hashlib.sha256(data).hexdigest()
+    count = data.count(b"\n") + (not data.endswith(b"\n"))
+    return Block(
+        target,
+        label,
+        module,
+        quote_bytes(data),
+        digest,
+        count,
+        executable=bool(mode & 0o100),
+        needed=needed,
+    )
+
+
+def _fit(blocks: list[Block], entry: int, notes: list[str]) -> list[Block]:
+    """Leave out the largest files that no import names until the kernel fits.
+
+    Raises:
+        ToolError: the modules the kernel imports do not fit; the largest are named.
+    """
+    room = LIMIT - _RESERVE - entry - len(RUNTIME)
+    total = sum(block.size for block in blocks)
+    optional = sorted(
+        (block for block in blocks if not block.needed),
+        key=lambda block: (-block.size, block.target),
+    )
+    dropped = set()
+    for block in optional:
+        if total <= room:
+            break
+        total -= block.size
+        dropped.add(block.target)
+        notes.append(
+            f"{block.label}: left out, the kernel would pass {LIMIT:,} bytes with its "
+            f"{block.size:,}; attach it as a dataset if the kernel reads it"
+        )
+    if total > room:
+        raise ToolError(too_large(total + entry, {b.label: b.size for b in blocks}))
+    return [block for block in blocks if block.target not in dropped]
+
+
+def too_large(total: int, parts: dict[str, int]) -> str:
+    """Say that a kernel passes Kaggle's limit, and which parts are the largest."""
+    largest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))[:5]
+    named = ", ".join(f"{label} ({size:,} bytes)" for label, size in largest)
+    return (
+        f"the built kernel would have {total:,} bytes and Kaggle refuses "
+        f"{LIMIT:,} or more; the largest parts are {named}. Move data to a Kaggle "
+        "dataset, or import less"
+    )
+
+
+@dataclass
+class _Page:
+    """The built script while it grows: its lines, their origins and its cells."""
+
+    closure: Closure
+    blocks: list[Block]
+    notes: list[str]
+    text: list[str] = field(default_factory=list)
+    origins: list[Origin | None] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+
+    def emit(self) -> Emitted:
+        entry = self.closure.entry
+        head, body = split_head(entry)
+        self._entry_cell(head, 1)
+        self._runtime()
+        for block in self.blocks:
+            self._carry(block)
+        self._finish()
+        self._entry_cell(body, len(entry.text.split("\n")) - len(body) + 1)
+        text = "\n".join(self.text).rstrip("\n") + "\n"
+        origins = self.origins[: text.count("\n")]
+        return Emitted(
+            text, tuple(origins), "embed", tuple(self.notes), tuple(self.cells)
+        )
+
+    def _add(self, lines: list[str], origins: list[Origin | None] | None = None) -> int:
+        """Append lines; gives the number of the first one."""
+        first = len(self.text) + 1
+        self.text += lines
+        self.origins += origins or [None] * len(lines)
+        return first
+
+    def _entry_cell(self, lines: list[str], number: int) -> None:
+        if not any(line.strip() for line in lines):
+            return
+        label = self.closure.entry.label
+        origins: list[Origin | None] = [
+            Origin(label, number + k, MAIN) for k in range(len(lines))
+        ]
+        first = self._add(lines, origins)
+        self.cells.append(Cell("code", "", "\n".join(lines), first))
+
+    def _runtime(self) -> None:
+        prefix = f"{FOLDER_PREFIX}{_digest(self.blocks)}-"
+        runtime = RUNTIME.rstrip("\n").split("\n")
+        top = [*_header(self.closure, self.blocks), "", *runtime, "", ""]
+        call = f'_kk = _KkFiles("{prefix}"'
+        first = self._add([*top, f"{call})", ""])
+        shown = "\n".join([*top, f"{call}, notebook=True)"])
+        heading = "Files of this project"
+        self.cells.append(Cell("code", heading, shown, first, collapsed=True))
+
+    def _carry(self, block: Block) -> None:
+        first = self._add([*_banner(block.label), *block.lines(), ""], None)
+        size = len(self.text) - 1 - len(block.literal.lines)
+        self.origins[size : size + len(block.literal.lines)] = block.origins()
+        shown = "\n".join(self.text[first - 1 : -1])
+        self.cells.append(Cell("code", block.label, shown, first, collapsed=True))
+
+    def _finish(self) -> None:
+        """Close the blocks, and in a notebook also carry the kernel's own text."""
+        name = self.closure.entry.path.name
+        texts = [module.text for module in self.closure.everything]
+        uses_file = re.search(r"\b__file__\b", self.closure.entry.text) is not None
+        call = f'_kk.finish("{_escape(name)}"'
+        clean = "del _kk, _KkFiles"
+        script = call + (", set_file=True)" if uses_file else ")")
+        banner = _banner(f"{self.closure.entry.label}: the kernel itself")
+        self._add([script, clean, "", "", *banner])
+        if uses_file:
+            self.notes.append(
+                f"{self.closure.entry.label}: __file__ leads into the temporary folder "
+                "with the project's files; what is written beside it is lost"
+            )
+        shown = [f"{call})", clean]
+        stem = re.escape(self.closure.entry.path.stem)
+        named = re.compile(rf"\b(?:import|from)\s+{stem}\b|['\"]{stem}(?:\.py)?['\"]")
+        if any(_NEEDS_FILE.search(text) or named.search(text) for text in texts):
+            data = self.closure.entry.path.read_bytes()
+            block = _block(name, self.closure.entry.label, "", data)
+            shown = [*block.lines(), f"{call}, set_file=True)", clean]
+        self.cells.append(Cell("code", "", "\n".join(shown), 0, collapsed=True))
+
+
+def split_head(entry: Module) -> tuple[list[str], list[str]]:
+    """Cut the kernel after its docstring and `from __future__` imports.
+
+    Both parts together are the kernel's lines; a line is cut in two only where a
+    statement follows the last import on the same line.
+    """
+    lines = _without_cookie(entry.source)
+    stop = _head_end(entry.tree)
+    following = entry.tree.body[stop:]
+    if stop == 0:
+        count = 1 if lines[0].startswith("#!") else 0
+        return lines[:count], lines[count:]
+    last = entry.tree.body[stop - 1].end_lineno or 0
+    if following and following[0].lineno == last:
+        column = len(lines[last - 1].encode()[: following[0].col_offset].decode())
+        cut = lines[last - 1]
+        return [*lines[: last - 1], cut[:column]], [cut[column:], *lines[last:]]
+    return lines[:last], lines[last:]
+
+
+def _head_end(tree: ast.Module) -> int:
+    """Count the statements that must stay first in a file."""
+    stop = 1 if ast.get_docstring(tree, clean=False) is not None else 0
+    while stop < len(tree.body):
+        node = tree.body[stop]
+        if not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            break
+        stop += 1
+    return stop
+
+
+def _without_cookie(source: Source) -> list[str]:
+    """Give the lines; the built file is UTF-8, whatever the kernel's comment says."""
+    lines = source.lines
+    if source.encoding.lower() not in ("utf-8", "utf8", "utf_8"):
+        for number, line in enumerate(lines[:2]):
+            if _COOKIE.match(line):
+                return [
+                    *lines[:number],
+                    "# -*- coding: utf-8 -*-",
+                    *lines[number + 1 :],
+                ]
+    return lines
+
+
+def _header(closure: Closure, blocks: list[Block]) -> list[str]:
+    entry = closure.entry
+    lines = [
+        f"# kaggle-kit build, embed form, of {entry.label}.",
+        "#",
+        "# The project's own files follow in readable blocks. They are written to a",
+        "# temporary folder first on sys.path, then the kernel's own code runs below.",
+        "#",
+        f"#   sha256 {entry.source.sha256[:16]}  {entry.label}",
+    ]
+    lines += [f"#   sha256 {block.digest[:16]}  {block.label}" for block in blocks]
+    return [*lines, ""]
+
+
+def _banner(title: str) -> list[str]:
+    return [f"# {'-' * (_WIDTH - 2)}", f"# {title}", f"# {'-' * (_WIDTH - 2)}"]
+
+
+def _digest(blocks: list[Block]) -> str:
+    whole = hashlib.sha256(RUNTIME.encode())
+    for block in blocks:
+        whole.update(f"{block.target}\0{block.digest}\n".encode())
+    return whole.hexdigest()[:8]
+
+
+def _escape(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,157 @@
+"""The part of an embed-form kernel that runs inside it: a project's files made real.
+
+`RUNTIME` is the text of `_KkFiles`, copied into the built file as it stands here. It is
+ordinary code of this module so that ruff, mypy and the tests see it.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Final
+
+FOLDER_PREFIX: Final = "kaggle-embed-"
+"""Every folder is `<temporary folder>/kaggle-embed-<digest>-<random>`."""
+
+
+class _KkFiles:
+    """The project's own files, which follow in readable blocks, as a real folder.
+
+    The folder is new and private, comes first on sys.path, and goes when the program
+    ends; what a killed run left behind is removed by the next one. A worker process
+    inherits sys.path, finds its parent's folder there, and writes nothing.
+    """
+
+    def __init__(self, prefix: str, notebook: bool = False) -> None:
+        import sys
+        from pathlib import Path
+
+        self.notebook = notebook
+        places = [Path(place) for place in sys.path]
+        found = [p for p in places if p.name.startswith(prefix) and p.is_dir()]
+        self.is_worker = bool(found) and not notebook
+        self.folder = found[0] if found else self.create(prefix)
+        # Shared, and gone with the process however that ends: see `sweep`.
+        self.handle = self.lock(self.folder, exclusive=False)
+        if not found:
+            self.sweep(self.folder.parent)
+
+    def create(self, prefix: str) -> "Path":
+        import atexit
+        import os
+        import tempfile
+        from pathlib import Path
+
+        remembered = tempfile.tempdir  # the kernel may still want to set TMPDIR
+        try:
+            parent = Path(tempfile.gettempdir()).resolve()
+            usual = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+            usual += ["/tmp", "/var/tmp", "/usr/tmp"]
+            # tempfile's last resort is the working folder, where the outputs go.
+            if os.name == "posix" and not any(
+                place and Path(place).resolve() == parent for place in usual
+            ):
+                raise OSError("no temporary folder can be written")
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        except OSError as error:
+            raise self.cannot_write(error) from None
+        finally:
+            tempfile.tempdir = remembered
+        self.owner = os.getpid()
+        atexit.register(self.remove)
+        return folder
+
+    def cannot_write(self, error: OSError) -> RuntimeError:
+        return RuntimeError(
+            f"this kernel writes its own modules to a temporary folder: {error}; set "
+            "the environment variable TMPDIR to a folder that is writable and has room"
+        )
+
+    def lock(self, folder: "Path", exclusive: bool) -> int:
+        """Lock a folder; -1 where that fails, as on Windows, which has no flock."""
+        import os
+
+        handle = -1
+        try:
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except (ImportError, OSError):
+            if handle >= 0:
+                os.close(handle)
+            return -1
+        return handle
+
+    def sweep(self, parent: "Path") -> None:
+        """Remove the folders of runs that were killed; a living run holds a lock."""
+        import os
+        import shutil
+        import time
+
+        for old in parent.glob("kaggle-embed-*"):
+            try:
+                state = old.lstat()
+            except OSError:
+                continue
+            if state.st_mtime > time.time() - 60 or not old.is_dir():
+                continue
+            if (handle := self.lock(old, exclusive=True)) >= 0:
+                shutil.rmtree(old, ignore_errors=True)
+                os.close(handle)
+
+    def remove(self) -> None:
+        """Remove the folder at exit, but not in a forked copy of the process."""
+        import os
+        import shutil
+
+        if os.getpid() == self.owner:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write(
+        self,
+        path: str,
+        text: str,
+        encoding: str = "utf-8",
+        newline: str = "\n",
+        executable: bool = False,
+    ) -> None:
+        """Write one file; `text` starts with a line break that is not part of it."""
+        import base64
+
+        if self.is_worker:
+            return
+        if encoding == "base64":
+            data = base64.b64decode(text)
+        else:
+            data = text[1:].replace("\n", newline).encode(encoding)
+        target = self.folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            if executable:
+                target.chmod(0o755)
+        except OSError as error:
+            raise self.cannot_write(error) from None
+
+    def finish(self, entry: str, set_file: bool = False) -> None:
+        """Put the folder first on sys.path, and the kernel itself into it by name."""
+        import sys
+        from pathlib import Path
+
+        caller = sys._getframe(1)
+        file = caller.f_globals.get("__file__")
+        if not self.notebook and file and Path(file).is_file():
+            lines = Path(file).read_text(encoding="utf-8").split("\n")
+            # Blank lines for this part: the kernel's own lines keep their numbers.
+            begin, end = lines.index("class _KkFiles:"), caller.f_lineno + 1
+            lines[begin:end] = [""] * (end - begin)
+            self.write(entry, "\n" + "\n".join(lines))
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
+        if set_file and (self.folder / entry).exists():
+            caller.f_globals["__file__"] = str(self.folder / entry)
+        if self.notebook and sys.argv[1:2] == ["-f"]:
+            sys.argv[:] = [entry]  # the notebook server's arguments, not the kernel's
+
+
+RUNTIME: Final = inspect.getsource(_KkFiles)
