@@ -34,7 +34,7 @@ def _folds_require(
     rare = np.flatnonzero(counts < needed)
     if len(rare):
         named = ", ".join(f"{classes[c]!s} ({counts[c]})" for c in rare[:10])
-        more = ", ..." if len(rare) > 10 else ""
+        more = f" and {len(rare) - 10} more" if len(rare) > 10 else ""
         raise ValueError(
             f"{why} needs at least {needed} rows of every class; too few rows: "
             f"{named}{more}. Use fewer folds, or merge or drop these classes"
