@@ -85,6 +85,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         pickle.UnpicklingError,
         zipfile.BadZipFile,
         RuntimeError,
+        OSError,
         EOFError,
         ValueError,
         KeyError,

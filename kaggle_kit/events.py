@@ -91,7 +91,7 @@ class LearnerState:
         model: The network, on `device`.
         data: Training and validation batches.
         optimizer: The optimizer; its groups' values may be changed.
-        stepper: Called to take one optimizer step.
+        stepper: Called in place of `optimizer.step` where it is set.
         callbacks: Those of the present fit, in the order of their calls.
         device: Where the model and the batches are.
         log: Takes one line of text.
@@ -115,7 +115,7 @@ class LearnerState:
     model: nn.Module
     data: Data
     optimizer: torch.optim.Optimizer
-    stepper: Callable[[], object]
+    stepper: Callable[[], object] | None = None
     callbacks: "tuple[Callback, ...]"
     device: torch.device
     log: Callable[[str], None]

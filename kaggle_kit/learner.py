@@ -32,19 +32,12 @@ from kaggle_kit.loaders import (
 from kaggle_kit.meters import Metric, PassMeter, PredictionCollector, metric_names
 from kaggle_kit.optimizers import (
     LearningRate,
-    has_hyper,
     make_optimizer,
     set_hyper,
     spread_over_groups,
 )
 from kaggle_kit.progress import Progress
-from kaggle_kit.schedules import (
-    Scheduler,
-    anneal_constant,
-    anneal_cosine,
-    join_schedules,
-    one_cycle_schedule,
-)
+from kaggle_kit.schedules import one_cycle_callbacks
 from kaggle_kit.trees import TensorTree
 
 
@@ -100,7 +93,6 @@ class Learner(LearnerState):
         self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.optimizer = make_optimizer(self.model, optimizer, lr, splitter)
         self.lr: LearningRate = [g["lr"] for g in self.optimizer.param_groups]
-        self.stepper = self.optimizer.step
         given = ordered_callbacks(callbacks)
         shown = any(isinstance(callback, Progress) for callback in given)
         default = () if shown else (Progress(),)
@@ -133,7 +125,7 @@ class Learner(LearnerState):
 
     def take_step(self) -> None:
         """One step of the optimizer."""
-        self.stepper()
+        (self.stepper or self.optimizer.step)()
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -235,18 +227,15 @@ class Learner(LearnerState):
                 and at the end; None leaves it alone.
             callbacks: For this fit only.
         """
-        cycle = one_cycle_schedule(pct_start, div_factor, final_div_factor)
-        extra: list[Callback] = [Scheduler(cycle)]
-        if momenta is not None and has_hyper(self.optimizer, "momentum"):
-            first, middle, last = momenta
-            parts = [anneal_cosine(first, middle), anneal_cosine(middle, last)]
-            joined = join_schedules(parts, [pct_start, 1 - pct_start])
-            extra.append(Scheduler(joined, "momentum"))
-        if weight_decay is not None:
-            decays = [g["weight_decay"] for g in self.optimizer.param_groups]
-            highest = max(decays)
-            level = anneal_constant(weight_decay / (highest or 1.0))
-            extra.append(Scheduler(level, "weight_decay", relative=highest > 0))
+        extra = one_cycle_callbacks(
+            self.optimizer,
+            self._count_steps(epochs),
+            pct_start,
+            div_factor,
+            final_div_factor,
+            weight_decay,
+            momenta,
+        )
         self.fit(epochs, max_lr, [*extra, *callbacks])
 
     # Evaluation.
@@ -339,8 +328,7 @@ class Learner(LearnerState):
         groups = self.optimizer.param_groups
         kept = [{k: v for k, v in g.items() if k != "params"} for g in groups]
         self.epoch, self.epochs, self.step = 0, epochs, 0
-        length = batch_count(self.data.train)
-        self.n_steps = None if length is None else length * epochs
+        self.n_steps = self._count_steps(epochs)
         set_hyper(self.optimizer, "lr", spread_over_groups(lr, len(groups)))
         try:
             with self._with_callbacks(callbacks), self._stage("fit", CancelFit):
@@ -351,7 +339,7 @@ class Learner(LearnerState):
                 for key in set(group) - set(values) - {"params"}:
                     del group[key]
                 group.update(values)
-            self.stepper = self.optimizer.step
+            self.stepper = None
             self.optimizer.zero_grad()
             self.training = False
             self.model.eval()
@@ -370,6 +358,10 @@ class Learner(LearnerState):
         self._handlers = {
             training: callback_table(callbacks, training) for training in (True, False)
         }
+
+    def _count_steps(self, epochs: int) -> int | None:
+        length = batch_count(self.data.train)
+        return None if length is None else length * epochs
 
     def _start_pass(self, name: str, batches: Iterable[Any]) -> None:
         self.training = name == "train"

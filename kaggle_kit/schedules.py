@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from kaggle_kit.events import Callback, LearnerState
-from kaggle_kit.optimizers import read_hyper, set_hyper
+from kaggle_kit.optimizers import has_hyper, read_hyper, set_hyper
 
 Schedule = Callable[[float], float]
 
@@ -94,23 +94,42 @@ def join_schedules(
 
 
 def one_cycle_schedule(
-    pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor: float = 1e4
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    n_steps: int | None = None,
 ) -> Schedule:
     """Factors of the learning rate: cosine up to 1, cosine down to almost 0.
 
     The 1cycle policy of Smith and Topin (arXiv 1708.07120) in the cosine form of
-    fastai; the same values as `torch.optim.lr_scheduler.OneCycleLR`.
+    fastai; with `n_steps` the values of `torch.optim.lr_scheduler.OneCycleLR`.
 
     Args:
         pct_start: Share of the steps in which the rate rises.
         div_factor: The rate starts at 1 / div_factor.
         final_div_factor: It ends at 1 / (div_factor * final_div_factor).
+        n_steps: Number of steps, see `one_cycle_turn`.
+    """
+    low = 1 / div_factor
+    up, down = anneal_cosine(low, 1.0), anneal_cosine(1.0, low / final_div_factor)
+    turn = one_cycle_turn(pct_start, n_steps)
+    return join_schedules([up, down], [turn, 1 - turn])
+
+
+def one_cycle_turn(pct_start: float, n_steps: int | None = None) -> float:
+    """Position of the highest rate.
+
+    torch counts `pct_start * n_steps` steps from 1, so that the turn is one step
+    earlier than the share itself says.
+
+    >>> one_cycle_turn(0.25, 13)
+    0.1875
     """
     if not 0 <= pct_start <= 1:
         raise ValueError(f"pct_start must lie in 0..1, got {pct_start}")
-    low = 1 / div_factor
-    up, down = anneal_cosine(low, 1.0), anneal_cosine(1.0, low / final_div_factor)
-    return join_schedules([up, down], [pct_start, 1 - pct_start])
+    if n_steps is None or n_steps < 2:
+        return pct_start
+    return max((pct_start * n_steps - 1) / (n_steps - 1), 0.0)
 
 
 def flat_cosine_schedule(flat: float = 0.72, warmup: float = 0.0) -> Schedule:
@@ -172,6 +191,42 @@ class Scheduler(Callback):
         value = self.schedule(min(learner.step / last, 1.0))
         bases = self._bases if self.relative else [1.0] * len(self._bases)
         set_hyper(learner.optimizer, self.name, [value * base for base in bases])
+
+
+def one_cycle_callbacks(
+    optimizer: torch.optim.Optimizer,
+    n_steps: int | None,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    weight_decay: float | None = None,
+    momenta: tuple[float, float, float] | None = (0.95, 0.85, 0.95),
+) -> list[Callback]:
+    """The schedulers of a 1cycle fit: learning rate, momentum against it, decay.
+
+    Args:
+        optimizer: Asked whether it has a momentum.
+        n_steps: Number of steps.
+        pct_start: See `one_cycle_schedule`, as the two factors.
+        div_factor: Of the start.
+        final_div_factor: Of the end.
+        weight_decay: For this fit; groups set to 0 beside others keep theirs.
+        momenta: At the start, at the highest rate and at the end; None for no change.
+    """
+    cycle = one_cycle_schedule(pct_start, div_factor, final_div_factor, n_steps)
+    schedulers: list[Callback] = [Scheduler(cycle)]
+    if momenta is not None and has_hyper(optimizer, "momentum"):
+        first, middle, last = momenta
+        parts = [anneal_cosine(first, middle), anneal_cosine(middle, last)]
+        turn = one_cycle_turn(pct_start, n_steps)
+        schedulers.append(
+            Scheduler(join_schedules(parts, [turn, 1 - turn]), "momentum")
+        )
+    if weight_decay is not None:
+        highest = max(read_hyper(g, "weight_decay") for g in optimizer.param_groups)
+        level = anneal_constant(weight_decay / (highest or 1.0))
+        schedulers.append(Scheduler(level, "weight_decay", relative=highest > 0))
+    return schedulers
 
 
 class TorchScheduler(Callback):

@@ -1,0 +1,494 @@
+import functools
+import gc
+import math
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from small_learner import (
+    accuracy_of,
+    digits,
+    in_batches,
+    same_weights,
+    small_data,
+    small_learner,
+    small_net,
+    weights_of,
+)
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from kaggle_kit.events import (
+    Callback,
+    CancelBatch,
+    CancelEpoch,
+    CancelFit,
+    CancelPass,
+    CancelStep,
+    callback_table,
+)
+from kaggle_kit.inference import class_probabilities
+from kaggle_kit.learner import Learner
+from kaggle_kit.loaders import Data
+from kaggle_kit.optimizers import no_decay_groups
+
+
+class Spy(Callback):
+    """Writes down every event it gets; raises what it is told to, once."""
+
+    def __init__(self, event="", error=None):
+        self.seen = []
+        self.event, self.error = event, error
+
+    def note(self, name):
+        self.seen.append(name)
+        if name == self.event and self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+
+for _event in callback_table((), True):
+    setattr(Spy, _event, lambda self, learner, name=_event: self.note(name))
+
+TRAIN_BATCH = [
+    "before_batch",
+    "before_predict",
+    "after_predict",
+    "before_loss",
+    "after_loss",
+    "before_backward",
+    "after_backward",
+    "before_step",
+    "after_step",
+    "after_batch",
+    "cleanup_batch",
+]
+VALID_BATCH = [*TRAIN_BATCH[:5], "after_batch", "cleanup_batch"]
+
+
+def one_batch_data():
+    return small_data(train=32, valid=32)
+
+
+def test_the_loop_trains_as_a_plain_torch_loop_does():
+    x, y = digits(96)
+    batches = in_batches(x, y, 32)
+    model = small_net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    torch.manual_seed(7)
+    for _ in range(2):
+        model.train()
+        for xb, yb in batches:
+            nn.functional.cross_entropy(model(xb), yb).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    learner = small_learner(data=Data(batches), channels_last=False)
+    torch.manual_seed(7)
+    learner.fit(2)
+    assert same_weights(weights_of(model), weights_of(learner.model))
+
+
+def test_events_come_in_the_documented_order():
+    spy = Spy()
+    small_learner([spy], data=one_batch_data()).fit(1)
+    assert spy.seen == [
+        "before_fit",
+        "before_epoch",
+        "before_train",
+        *TRAIN_BATCH,
+        "after_train",
+        "cleanup_train",
+        "before_validate",
+        *VALID_BATCH,
+        "after_validate",
+        "cleanup_validate",
+        "after_epoch",
+        "cleanup_epoch",
+        "after_fit",
+        "cleanup_fit",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "missing", "present"),
+    [
+        ("before_loss", CancelBatch(), "after_batch", "after_train"),
+        ("after_batch", CancelPass(), "after_train", "before_validate"),
+        ("before_train", CancelEpoch(), "before_validate", "after_fit"),
+        ("after_epoch", CancelFit(), "after_fit", "cleanup_fit"),
+        ("before_step", CancelStep(), "after_step", "after_batch"),
+    ],
+)
+def test_a_cancelled_stage_skips_its_rest_and_is_cleaned_up(
+    event, error, missing, present
+):
+    spy = Spy(event, error)
+    small_learner([spy], data=one_batch_data()).fit(1, valid=event != "before_loss")
+    assert missing not in spy.seen
+    assert present in spy.seen
+    begun = {name[7:] for name in spy.seen if name.startswith("before_")}
+    stages = {"fit", "epoch", "train", "validate", "batch"}
+    assert {f"cleanup_{name}" for name in begun & stages} <= set(spy.seen)
+
+
+def test_a_cancelled_step_keeps_the_gradients_for_the_next_batch():
+    spy = Spy("before_step", CancelStep())
+    grads = []
+
+    class Look(Callback):
+        def before_batch(self, learner):
+            grads.append(next(learner.model.parameters()).grad)
+
+    small_learner([spy, Look()], data=small_data(train=64)).fit(1, valid=False)
+    assert grads[0] is None
+    assert grads[1] is not None
+
+
+def test_ctrl_c_leaves_history_and_cleans_up():
+    class Interrupt(Callback):
+        def after_backward(self, learner):
+            if learner.epoch == 1:
+                raise KeyboardInterrupt
+
+    spy = Spy()
+    learner = small_learner([Interrupt(), spy])
+    with pytest.raises(KeyboardInterrupt):
+        learner.fit(3)
+    assert [row["epoch"] for row in learner.history] == [1.0]
+    assert spy.seen[-1] == "cleanup_fit"
+    assert not learner.model.training
+    assert all(p.grad is None for p in learner.model.parameters())
+    learner.fit(1)
+    assert [row["epoch"] for row in learner.history] == [1.0, 2.0]
+
+
+def test_losses_and_metrics_are_not_biased_by_a_short_last_batch():
+    x, y = digits(70)
+    batches = in_batches(x, y, 32)  # 32, 32 and 6
+    learner = small_learner(data=Data(batches, batches))
+    row = learner.validate()
+    preds = learner.predict(x)
+    assert row["valid_loss"] == pytest.approx(
+        nn.functional.cross_entropy(preds, y).item(), rel=1e-6
+    )
+    assert row["accuracy_of"] == pytest.approx(accuracy_of(preds, y).item())
+
+
+def test_history_has_losses_metrics_seconds_and_rate():
+    learner = small_learner()
+    learner.fit(2)
+    assert list(learner.history[1]) == [
+        "epoch",
+        "train_loss",
+        "train_accuracy_of",
+        "valid_loss",
+        "accuracy_of",
+        "seconds",
+        "lr",
+    ]
+    assert learner.history[1]["lr"] == 1e-2
+    assert learner.history[1]["train_loss"] < learner.history[0]["train_loss"]
+
+
+def test_train_only_and_valid_only():
+    learner = small_learner()
+    before = weights_of(learner.model)
+    learner.fit(1, train=False)
+    assert same_weights(before, weights_of(learner.model))
+    assert "train_loss" not in learner.history[0]
+    learner.fit(1, valid=False)
+    assert "valid_loss" not in learner.history[1]
+    assert not same_weights(before, weights_of(learner.model))
+
+
+def test_training_works_without_validation_batches():
+    learner = small_learner(data=Data(small_data().train))
+    learner.fit(1)
+    assert "valid_loss" not in learner.history[0]
+    with pytest.raises(ValueError, match="no validation batches; pass some"):
+        learner.validate()
+
+
+def test_callbacks_of_a_fit_last_for_that_fit():
+    spy = Spy()
+    learner = small_learner(data=one_batch_data())
+    learner.fit(1, callbacks=[spy])
+    count = len(spy.seen)
+    learner.fit(1)
+    assert len(spy.seen) == count
+
+
+def test_callbacks_run_by_order_and_where_they_want():
+    calls = []
+
+    class Named(Callback):
+        def __init__(self, name, order, in_train=True, in_valid=True):
+            self.name, self.order = name, order
+            self.in_train, self.in_valid = in_train, in_valid
+
+        def after_batch(self, learner):
+            calls.append((self.name, learner.training))
+
+    callbacks = [
+        Named("late", 5),
+        Named("early", -5, in_valid=False),
+        Named("valid", 0, in_train=False),
+    ]
+    small_learner(callbacks, data=one_batch_data()).fit(1)
+    assert calls == [
+        ("early", True),
+        ("late", True),
+        ("valid", False),
+        ("late", False),
+    ]
+
+
+def test_a_learner_is_freed_without_the_garbage_collector():
+    class Keeps(Callback):
+        def after_step(self, learner):
+            self.steps = getattr(self, "steps", 0) + 1
+
+    callback = Keeps()
+    learner = small_learner([callback])
+    learner.fit_one_cycle(1)
+    learner.get_preds()
+    gone = weakref.ref(learner)
+    gc.collect()
+    gc.disable()
+    try:
+        del learner
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert callback.steps == 3
+
+
+def test_a_data_loader_works_in_the_same_place():
+    x, y = digits(96)
+    loader = DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True)
+    learner = small_learner(data=Data(loader, loader))
+    learner.fit(3)
+    assert learner.history[-1]["accuracy_of"] > 0.6
+
+
+def test_set_epoch_is_called_with_a_growing_number_on_training_batches():
+    class Batches(list):
+        epochs = ()
+
+        def set_epoch(self, epoch):
+            self.epochs = (*self.epochs, epoch)
+
+    train, valid = small_data()
+    train, valid = Batches(train), Batches(valid)
+    learner = small_learner(data=Data(train, valid))
+    learner.fit(2)
+    learner.fit(1)
+    assert train.epochs == (0, 1, 2)
+    assert valid.epochs == ()
+
+
+def test_one_cycle_agrees_with_torch():
+    rates, momenta = [], []
+
+    class Look(Callback):
+        def after_step(self, learner):
+            group = learner.optimizer.param_groups[0]
+            rates.append(group["lr"])
+            momenta.append(group["betas"][0])
+
+    learner = small_learner([Look()])
+    learner.fit_one_cycle(4, 3e-3, pct_start=0.25, div_factor=10)
+    model = small_net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    oracle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 3e-3, total_steps=12, pct_start=0.25, div_factor=10
+    )
+    expected_rates, expected_momenta = [], []
+    for _ in range(12):
+        expected_rates.append(optimizer.param_groups[0]["lr"])
+        expected_momenta.append(optimizer.param_groups[0]["betas"][0])
+        optimizer.step()
+        oracle.step()
+    np.testing.assert_allclose(rates, expected_rates, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(momenta, expected_momenta, rtol=0, atol=1e-12)
+
+
+def test_schedules_hold_for_one_fit():
+    learner = small_learner()
+    before = dict(learner.optimizer.param_groups[0])
+    learner.fit_one_cycle(1, 0.05, weight_decay=0.3)
+    after = learner.optimizer.param_groups[0]
+    assert {k: after[k] for k in ("lr", "betas", "weight_decay")} == {
+        k: before[k] for k in ("lr", "betas", "weight_decay")
+    }
+
+
+def test_weight_decay_of_a_fit_spares_groups_without_decay():
+    seen = []
+
+    class Look(Callback):
+        def after_step(self, learner):
+            seen.append([g["weight_decay"] for g in learner.optimizer.param_groups])
+
+    learner = small_learner([Look()], splitter=no_decay_groups)
+    learner.fit_one_cycle(1, weight_decay=0.25)
+    assert seen == [[0.0, 0.25]] * 3
+
+
+def test_slices_spread_the_rate_over_the_groups_of_a_splitter():
+    seen = []
+
+    class Look(Callback):
+        def before_step(self, learner):
+            seen.append([g["lr"] for g in learner.optimizer.param_groups])
+
+    def layers(model):
+        return [model[:2].parameters(), model[2:].parameters()]
+
+    learner = small_learner([Look()], splitter=layers)
+    learner.fit(1, slice(1e-4, 1e-2))
+    assert seen[0] == [1e-4, 1e-2]
+
+
+def test_any_torch_optimizer_and_a_ready_one():
+    sgd = functools.partial(torch.optim.SGD, momentum=0.9)
+    assert small_learner(optimizer=sgd).optimizer.param_groups[0]["momentum"] == 0.9
+    model = small_net()
+    ready = torch.optim.RMSprop(model.parameters(), lr=0.02)
+    rates = []
+
+    class Look(Callback):
+        def before_step(self, learner):
+            rates.append(learner.optimizer.param_groups[0]["lr"])
+
+    learner = small_learner([Look()], model=model, optimizer=ready, lr=None)
+    learner.fit(1)
+    assert learner.optimizer is ready
+    assert set(rates) == {0.02}
+    with pytest.raises(ValueError, match="no parameter of this model"):
+        small_learner(model=small_net(), optimizer=ready)
+
+
+def test_preds_come_in_order_with_targets_and_losses():
+    learner = small_learner()
+    learner.fit(1)
+    x, y = digits(70)
+    batches = in_batches(x, y, 32)
+    preds, targets, losses = learner.get_preds(
+        batches, with_targets=True, with_loss=True
+    )
+    torch.testing.assert_close(preds, learner.predict(x))
+    assert torch.equal(targets, y)
+    expected = nn.functional.cross_entropy(preds, y, reduction="none")
+    torch.testing.assert_close(losses, expected)
+    assert learner.loss_fn.reduction == "mean"
+    probabilities = learner.get_preds(batches, activation=class_probabilities)
+    torch.testing.assert_close(probabilities, preds.softmax(1))
+
+
+def test_preds_from_batches_without_targets():
+    learner = small_learner()
+    x, _ = digits(50)
+    plain = learner.get_preds(list(x.split(20)))
+    tuples = learner.get_preds([(part,) for part in x.split(20)])
+    assert torch.equal(plain, tuples)
+    assert plain.shape == (50, 10)
+    with pytest.raises(ValueError, match="batches have none"):
+        learner.get_preds(list(x.split(20)), with_targets=True)
+
+
+def test_predict_keeps_no_gradient_and_uses_eval_mode():
+    learner = small_learner()
+    x, _ = digits(8)
+    first = learner.predict(x)
+    assert not first.requires_grad
+    assert torch.equal(first, learner.predict(x))
+
+
+def test_a_model_that_views_is_trained_in_standard_memory_order():
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4 * 36, 10)
+
+        def forward(self, x):
+            return self.head(self.conv(x).view(len(x), -1))
+
+    learner = small_learner(model=Views())
+    assert learner.memory_format is torch.channels_last
+    learner.fit(1)
+    assert learner.memory_format is torch.contiguous_format
+    assert learner.history[0]["train_loss"] < 2.4
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        small_learner(model=Views(), channels_last=True).fit(1)
+
+
+def test_models_with_several_inputs_and_heads():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(64, 10), nn.Linear(64, 2)
+
+        def forward(self, x, z):
+            return self.a(x.flatten(1)), self.b(z.flatten(1))
+
+    def loss(preds, y):
+        first = nn.functional.cross_entropy(preds[0], y[:, 0])
+        return first + nn.functional.cross_entropy(preds[1], y[:, 1])
+
+    def second_head(preds, targets):
+        return (preds[1].argmax(1) == targets[:, 1]).float().mean()
+
+    x, y = digits(60)
+    targets = torch.stack([y, y % 2], 1)
+    batches = [(a, a, b) for a, b in zip(x.split(25), targets.split(25), strict=True)]
+    learner = Learner(
+        Two(), (batches, batches), loss, [second_head], device="cpu", log=len
+    )
+    learner.fit(1)
+    heads = learner.get_preds()
+    assert [head.shape for head in heads] == [(60, 10), (60, 2)]
+    assert 0 <= learner.history[0]["second_head"] <= 1
+
+
+def test_mixed_targets_leave_out_metrics_of_training_only():
+    class Soften(Callback):
+        in_valid = False
+
+        def before_batch(self, learner):
+            learner.y = nn.functional.one_hot(learner.y, 10).float()
+
+    learner = small_learner([Soften()])
+    learner.fit(1)
+    assert "train_accuracy_of" not in learner.history[0]
+    assert "accuracy_of" in learner.history[0]
+
+
+def test_save_and_load_give_back_weights_optimizer_and_history(tmp_path):
+    learner = small_learner()
+    learner.fit(2)
+    learner.save(tmp_path / "digits.pt", {"epochs": 2})
+    other = small_learner(model=small_net(seed=9))
+    assert other.load(tmp_path / "digits.pt") == {"epochs": 2}
+    assert same_weights(weights_of(learner.model), weights_of(other.model))
+    assert other.history == learner.history
+    torch.manual_seed(3)
+    learner.fit(1)
+    torch.manual_seed(3)
+    other.fit(1)
+    assert same_weights(weights_of(learner.model), weights_of(other.model))
+    assert other.history[-1]["epoch"] == 3.0
+
+
+def test_a_class_in_place_of_a_callback_is_explained():
+    with pytest.raises(TypeError, match=r"write Spy\(\) instead of Spy"):
+        small_learner([Spy])
+    with pytest.raises(TypeError, match="derive its class from Callback"):
+        small_learner([print])
+
+
+def test_an_empty_epoch_has_no_loss():
+    learner = small_learner(data=Data([]))
+    learner.fit(1)
+    assert math.isnan(learner.history[0]["train_loss"])
