@@ -80,6 +80,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
+        _check_bytes(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (
         pickle.UnpicklingError,
@@ -208,6 +209,15 @@ def train_or_load(
     train()
     save_checkpoint(path, learner.model.state_dict(), config, history=learner.history)
     return True
+
+
+def _check_bytes(path: Path) -> None:
+    # torch writes checksums, but does not look at them when it loads.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"the bytes of {damaged} have changed")
 
 
 def _without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -74,7 +74,7 @@ def test_a_damaged_file_is_named(tmp_path, kept):
         load_checkpoint(path)
 
 
-def test_flipped_bytes_give_no_other_error(tmp_path):
+def test_changed_bytes_give_no_other_error(tmp_path):
     path = save_checkpoint(tmp_path / "m.pt", small_net().state_dict())
     good = path.read_bytes()
     found = 0
@@ -87,6 +87,16 @@ def test_flipped_bytes_give_no_other_error(tmp_path):
         except CheckpointError:
             found += 1
     assert found
+
+
+def test_a_changed_weight_is_found(tmp_path):
+    weights = torch.rand(1000)
+    path = save_checkpoint(tmp_path / "m.pt", {"w": weights})
+    content = path.read_bytes()
+    start = content.index(weights.numpy().tobytes())
+    path.write_bytes(content[: start + 9] + b"!" + content[start + 10 :])
+    with pytest.raises(CheckpointError, match=r"the bytes of .* have changed"):
+        load_checkpoint(path)
 
 
 def test_a_pickled_model_is_not_executed(tmp_path):
