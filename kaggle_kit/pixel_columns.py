@@ -204,10 +204,15 @@ def _pixel_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     # Bytes that are no UTF-8 become lone surrogates, which are not printable.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
-        next(reader)
-        for row in reader:
-            if row:
-                yield reader.line_num, row
+        try:
+            next(reader)
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+        except csv.Error as error:
+            raise ValueError(
+                f"{path}, line {reader.line_num}: not readable as CSV: {error}"
+            ) from None
 
 
 def first_pixel_fault(path: Path, columns: PixelColumns) -> str:
@@ -219,7 +224,9 @@ def first_pixel_fault(path: Path, columns: PixelColumns) -> str:
     valid = frozenset(PIXEL_VALUES)
     ids = [i for i, role in enumerate(columns.roles.values()) if role == "id"]
     lines: dict[str, int] = {}
+    some_row = False
     for line, row in _pixel_rows(path):
+        some_row = True
         if len(row) != len(columns.header):
             wanted = len(columns.header)
             return f"line {line}: {len(row)} cells, the header has {wanted} columns"
@@ -229,4 +236,4 @@ def first_pixel_fault(path: Path, columns: PixelColumns) -> str:
             if (first := lines.setdefault(row[place], line)) != line:
                 name, cell = columns.header[place], row[place]
                 return f"line {line}, column {name!r}: {cell!r} is on line {first} too"
-    return ""
+    return "" if some_row else "no rows after the header"

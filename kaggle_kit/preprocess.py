@@ -3,6 +3,7 @@
 import gzip
 import math
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +53,15 @@ def _csv_table(path: Path, columns: PixelColumns) -> pa.Table:
     kinds = {"label": pa.int64(), "id": pa.string()}
     types = {name: pa.uint8() for name in columns.header}
     types |= {name: kinds[role] for name, role in columns.roles.items()}
+    # A block must hold the longest line: the header, or `"255",` for every column.
+    longest = sum(4 * len(name) + 8 for name in columns.header)
     try:
         return pa_csv.read_csv(
             path,
             read_options=pa_csv.ReadOptions(
                 column_names=list(columns.header),
                 skip_rows=1,
-                # A block must hold the longest row: `"255",` for every column.
-                block_size=max(CSV_BLOCK, 8 * len(columns.header)),
+                block_size=max(CSV_BLOCK, longest),
             ),
             convert_options=pa_csv.ConvertOptions(
                 column_types=types, null_values=[], strings_can_be_null=False
@@ -124,12 +126,10 @@ def read_pixel_csv(
     path = Path(path)
     columns = read_pixel_columns(path, label, id, size)
     table = _csv_table(path, columns)
-    if table.num_rows == 0:
-        raise ValueError(f"{path}: no rows after the header")
     labels = None if label is None else table[label].to_numpy()
     ids = None if id is None else _csv_ids(table[id].to_pylist())
-    negative = labels is not None and labels.min() < 0
-    if negative or (ids is not None and _csv_ids_are_unusable(ids)):
+    refused = table.num_rows == 0 or (labels is not None and labels.min() < 0)
+    if refused or (ids is not None and _csv_ids_are_unusable(ids)):
         raise ValueError(f"{path}, {first_pixel_fault(path, columns)}")
     images = _csv_images(table, len(columns.roles)).reshape(-1, *columns.size)
     return PixelTable(images, labels, ids, columns.header)
@@ -186,7 +186,7 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
     if content.startswith(b"\x1f\x8b"):
         try:
             content = gzip.decompress(content)
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path}: broken gzip file: {error}") from None
     if len(content) < 4 or content[:3] != IDX_UINT8:
         raise ValueError(
