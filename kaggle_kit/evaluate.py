@@ -1,7 +1,9 @@
 """How good are the predictions: scores, confusions, the worst images, folds."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kaggle_kit.metrics import MetricArray, accuracy, confusion_counts
+from kaggle_kit.paths import atomic_file
 
 # Probabilities in half precision sum to 1 only this well.
 _EVALUATE_TOLERANCE = 0.01
@@ -217,3 +220,28 @@ def fold_scores(
         mean=float(np.mean(each)),
         std=float(np.std(each, ddof=1)) if len(each) > 1 else 0.0,
     )
+
+
+def write_scores(
+    scores: Mapping[str, float], folder: str | Path, name: str = "scores.json"
+) -> Path:
+    """Write a run's scores beside its outputs, atomically.
+
+    The build tool reads this file, so that each push's record carries them.
+
+    Args:
+        scores: By name, for example {"valid_accuracy": 0.9961}.
+        folder: Where the file goes.
+        name: Of the file.
+
+    Raises:
+        ValueError: A score is NaN or infinite, which JSON cannot hold.
+    """
+    bad = [key for key, value in scores.items() if not np.isfinite(value)]
+    if bad:
+        raise ValueError(f"scores that are not finite numbers: {', '.join(bad)}")
+    plain = {key: float(value) for key, value in scores.items()}
+    path = Path(folder) / name
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    return path

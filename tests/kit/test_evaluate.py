@@ -1,11 +1,13 @@
 """Evaluation of predictions and of folds."""
 
+import json
+
 import numpy as np
 import pytest
 import sklearn.metrics
 import torch
 
-from kaggle_kit.evaluate import evaluate_predictions, fold_scores
+from kaggle_kit.evaluate import evaluate_predictions, fold_scores, write_scores
 from kaggle_kit.metrics import macro_recall
 
 PROBABILITIES = np.array(
@@ -107,3 +109,12 @@ def test_fold_scores_are_of_all_rows_and_of_each_fold():
         fold_scores(PROBABILITIES, TARGETS, folds[:3])
     with pytest.raises(ValueError, match="no row has a fold number"):
         fold_scores(PROBABILITIES, TARGETS, np.full(5, -1))
+
+
+def test_scores_are_written_as_json_and_refused_when_not_finite(tmp_path):
+    path = write_scores({"valid_accuracy": np.float64(0.5), "n": 3}, tmp_path)
+    assert path == tmp_path / "scores.json"
+    assert json.loads(path.read_text()) == {"valid_accuracy": 0.5, "n": 3.0}
+    with pytest.raises(ValueError, match="not finite numbers: valid_loss"):
+        write_scores({"valid_accuracy": 1.0, "valid_loss": float("nan")}, tmp_path)
+    assert json.loads(path.read_text())["n"] == 3.0  # what was there is kept
