@@ -17,10 +17,10 @@ Context = Literal["top", "guarded", "function", "typing"]
 # Modules that some Python from 3.11 on has and another has not: the tool's answer must
 # not depend on the Python it runs under.
 _REMOVED: Final = frozenset(
-    ("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt")
-    + ("distutils", "imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib")
-    + ("ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu")
-    + ("xdrlib",)
+    {"aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt"}
+    | {"distutils", "imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib"}
+    | {"ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu"}
+    | {"xdrlib"}
 )
 STDLIB: Final = frozenset(sys.stdlib_module_names) | _REMOVED
 

@@ -20,8 +20,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 class Source:
     """One decoded source file.
 
-    `text` has plain newlines as line ends. `encoding` is the one the file declares, `utf-8` if
-    none. `sha256` is that of the file's bytes.
+    `text` has plain newlines as line ends. `encoding` is the one the file declares,
+    `utf-8` if none. `sha256` is that of the file's bytes.
     """
 
     path: Path

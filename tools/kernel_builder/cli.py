@@ -1,0 +1,84 @@
+"""The command line: one sub-command per step, each in a module of its own."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from kernel_builder import __version__
+from kernel_builder.errors import ToolError
+
+# command: (the module with `add_arguments` and `run`, what it does)
+COMMANDS: Final = {
+    "build": ("kernel_builder.build", "make one standalone file of a kernel"),
+    "trace": ("kernel_builder.trace", "explain a traceback or log of a built file"),
+    "check": ("kernel_builder.preflight", "find what Kaggle would refuse"),
+    "rehearse": ("kernel_builder.rehearsal", "run the built file as Kaggle would"),
+    "push": ("kernel_builder.push", "send the kernel to Kaggle and run it"),
+    "wait": ("kernel_builder.wait", "wait for a pushed version to end"),
+    "logs": ("kernel_builder.logs", "print the log of a pushed version"),
+    "fetch": ("kernel_builder.fetch", "download the outputs of a pushed version"),
+    "submit": ("kernel_builder.submit", "hand in a submission"),
+    "doctor": ("kernel_builder.doctor", "check the client and the credentials"),
+    "runs": ("kernel_builder.runs", "list the pushes made from here"),
+}
+PROGRAM: Final = "kaggle-kit"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give its exit code (see `kernel_builder.errors`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        return _run([item for item in arguments if item != "--debug"])
+    except ToolError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `kaggle-kit logs ... | head`: the reader has seen enough.
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    command = next((item for item in arguments if item in COMMANDS), None)
+    if command is None or arguments[0] != command:
+        _top_parser().parse_args(arguments or ["--help"])
+        return 2
+    # Only the chosen step is imported: `build` never pays for `push`.
+    room = import_module(COMMANDS[command][0])
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {command}",
+        description=(room.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    room.add_arguments(parser)
+    code: int = room.run(parser.parse_args(arguments[1:]))
+    return code
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Build, check, rehearse, push and fetch a Kaggle kernel.",
+        epilog="commands:\n" + "\n".join(lines) + "\n\n"
+        "`COMMAND --help` says more; --debug shows tracebacks of the tool itself.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    return parser

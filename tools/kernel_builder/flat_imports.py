@@ -1,0 +1,188 @@
+"""Third-party imports of all modules: merged, sorted, each once."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from kernel_builder.flat_reach import Plan
+from kernel_builder.flat_scopes import Unit
+from kernel_builder.flat_tables import Table, is_local, package_of
+from kernel_builder.modules import MAIN, STDLIB, absolute_base
+
+WIDTH: Final = 88
+
+# Packages of the Kaggle image whose import does nothing that a program could see; an
+# import of one that the kept code no longer needs may be left out.
+_QUIET_PACKAGES: Final = frozenset(
+    {"numpy", "pandas", "torch", "torchvision", "sklearn", "scipy", "matplotlib"}
+    | {"seaborn", "cv2", "PIL", "tqdm", "pyarrow", "typing_extensions"}
+)
+_NOISY: Final = frozenset({"this", "antigravity", "__hello__", "__phello__", "idlelib"})
+QUIET: Final = (_QUIET_PACKAGES | STDLIB) - _NOISY
+
+
+class Wanted(NamedTuple):
+    """One imported name: `import module as alias` if `name` is empty, else `from`."""
+
+    module: str
+    name: str
+    alias: str
+
+
+def leading_imports(plan: Plan) -> list[Unit]:
+    """Give the kernel's import statements before its first other statement.
+
+    Only these may be merged: what stands below may depend on what ran before it.
+    """
+    entry = plan.tables.entry
+    found: list[Unit] = []
+    for number, unit in enumerate(entry.units):
+        if isinstance(unit.node, ast.Import | ast.ImportFrom):
+            found.append(unit)
+        elif unit in entry.skipped or (number == 0 and is_docstring(unit.node)):
+            continue
+        else:
+            break
+    return found
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    """Say whether a statement is a bare string."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def wanted_imports(plan: Plan) -> list[Wanted]:
+    """Collect the third-party imports that the kept code of all modules needs."""
+    wanted: set[Wanted] = set()
+    leading = set(leading_imports(plan))
+    for table in plan.tables.by_name.values():
+        main = table.module.name == MAIN
+        used = _used_names(plan, table)
+        mentioned = {name for unit in table.units for name in unit.names}
+        for unit in table.units:
+            if unit in table.skipped or (main and unit not in leading):
+                continue
+            for item, bound in _items(plan, table, unit):
+                if main or bound in used or _must_stay(item, bound, mentioned):
+                    wanted.add(item)
+    return sorted(_without_doubles(wanted))
+
+
+def _used_names(plan: Plan, table: Table) -> set[str]:
+    names = {name for unit in plan.kept_units(table) for name in unit.names}
+    # A name another module takes from here is imported under its own name there.
+    for other in plan.tables.by_name.values():
+        for unit in plan.kept_units(other):
+            for name in unit.names:
+                names.update(_passed_on(plan, other, name, table))
+    return names
+
+
+def _passed_on(plan: Plan, reader: Table, name: str, table: Table) -> Iterator[str]:
+    """Follow first-party imports of third-party names back to `table`."""
+    seen = set()
+    current = reader
+    while (current, name) not in seen:
+        seen.add((current, name))
+        bindings = current.bindings.get(name)
+        target = bindings[-1].target if bindings else None
+        if target is None or target.kind != "own":
+            return
+        following = plan.tables.by_name.get(target.module)
+        if following is None:
+            return
+        current, name = following, target.name
+        if current is table:
+            yield name
+
+
+def _must_stay(item: Wanted, bound: str, mentioned: set[str]) -> bool:
+    """An import nobody names is there for its effect; an unknown one may have some."""
+    root = item.module.split(".")[0]
+    if root not in QUIET:
+        return True
+    return bound not in mentioned and root not in STDLIB
+
+
+def _items(plan: Plan, table: Table, unit: Unit) -> Iterator[tuple[Wanted, str]]:
+    node = unit.node
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return
+    if is_local(plan.tables, table.module, node):
+        return
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            bound = alias.asname or alias.name.split(".")[0]
+            yield Wanted(alias.name, "", alias.asname or ""), bound
+        return
+    base = absolute_base(node, package_of(table.module))
+    if base == "__future__":
+        return
+    for alias in node.names:
+        own = alias.asname if alias.asname != alias.name else None
+        yield Wanted(base, alias.name, own or ""), alias.asname or alias.name
+
+
+def _without_doubles(wanted: set[Wanted]) -> Iterator[Wanted]:
+    """`from a import b` and `import a.b as b` bind the same: keep the former."""
+    for item in wanted:
+        if not item.name and item.alias:
+            module, _, last = item.module.rpartition(".")
+            alias = item.alias if item.alias != last else ""
+            if Wanted(module, last, alias) in wanted:
+                continue
+        yield item
+
+
+def format_imports(wanted: Iterable[Wanted]) -> list[str]:
+    """Write the lines as isort would: standard library first, `import` before `from`."""
+    items = list(wanted)
+    lines: list[str] = []
+    for standard in (True, False):
+        block = [item for item in items if (_root(item) in STDLIB) == standard]
+        if block and lines:
+            lines.append("")
+        lines.extend(_plain(block))
+        lines.extend(_from(block))
+    return lines
+
+
+def _root(item: Wanted) -> str:
+    return item.module.split(".")[0]
+
+
+def _plain(block: list[Wanted]) -> Iterator[str]:
+    for item in sorted(block, key=lambda item: (item.module.lower(), item)):
+        if not item.name:
+            yield f"import {item.module}" + (f" as {item.alias}" if item.alias else "")
+
+
+def _from(block: list[Wanted]) -> Iterator[str]:
+    modules = sorted(
+        {item.module for item in block if item.name},
+        key=lambda name: (name.lower(), name),
+    )
+    for module in modules:
+        names = sorted(
+            (item for item in block if item.module == module and item.name),
+            key=lambda item: (_kind(item.name), item.name.lower(), item),
+        )
+        words = [n.name + (f" as {n.alias}" if n.alias else "") for n in names]
+        line = f"from {module} import {', '.join(words)}"
+        if len(line) <= WIDTH:
+            yield line
+        else:
+            yield f"from {module} import ("
+            yield from (f"    {word}," for word in words)
+            yield ")"
+
+
+def _kind(name: str) -> int:
+    """Order as isort does: CONSTANTS, Classes, functions."""
+    if name.isupper() and len(name) > 1:
+        return 0
+    return 1 if name[:1].isupper() else 2

@@ -1,0 +1,314 @@
+"""Whether a module's top-level statement does nothing but define.
+
+Only then does it not matter when it runs, and may it be left out where nobody needs it.
+A statement is `Inert.YES` (define only), `Inert.KEEP` (its decorator, base or metaclass
+may note it somewhere: it must stay, in its place) or work at import time.
+"""
+
+import ast
+import builtins
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from kernel_builder.flat_scopes import Unit
+from kernel_builder.flat_tables import Table, Tables, Target
+
+PURE_BUILTINS: Final = frozenset(
+    {"abs", "all", "any", "bin", "bool", "bytearray", "bytes", "chr", "complex", "dict"}
+    | {"divmod", "enumerate", "float", "frozenset", "hex", "int", "len", "list", "max"}
+    | {"min", "object", "oct", "ord", "pow", "range", "repr", "reversed", "round"}
+    | {"set", "slice", "sorted", "str", "sum", "tuple", "zip"}
+)
+# Whole families of functions that neither print nor depend on when they are called.
+_PURE_FAMILIES: Final = ("math.", "operator.", "itertools.", "collections.", "decimal.")
+PURE_CALLS: Final = frozenset(
+    {"re.compile", "pathlib.Path", "pathlib.PurePosixPath", "pathlib.PurePath"}
+    | {"typing.TypeVar", "typing.NewType", "typing.ParamSpec", "typing.NamedTuple"}
+    | {"typing.TypedDict", "typing.cast", "dataclasses.field", "enum.auto"}
+    | {"functools.partial", "types.MappingProxyType", "types.SimpleNamespace"}
+    | {"fractions.Fraction", "datetime.timedelta", "datetime.date"}
+    | {"string.Template", "os.path.join", "threading.Lock", "threading.RLock"}
+    | {"numpy.array", "numpy.asarray", "numpy.dtype", "numpy.arange", "numpy.linspace"}
+    | {"numpy.float32", "numpy.float64", "numpy.uint8", "numpy.int64", "numpy.sqrt"}
+    | {"numpy.zeros", "numpy.ones", "numpy.eye", "torch.Size", "torch.device"}
+)
+_PURE_METHODS: Final = frozenset(
+    {"copy", "count", "encode", "format", "fromkeys", "get", "index", "items", "join"}
+    | {"joinpath", "keys", "lower", "replace", "split", "splitlines", "startswith"}
+    | {"endswith", "strip", "title", "union", "upper", "values", "with_suffix"}
+)
+_PURE_DECORATORS: Final = frozenset(
+    {"abc.abstractmethod", "contextlib.asynccontextmanager"}
+    | {"contextlib.contextmanager", "dataclasses.dataclass", "enum.unique"}
+    | {"functools.cache", "functools.cached_property", "functools.lru_cache"}
+    | {"functools.singledispatch", "functools.total_ordering", "functools.wraps"}
+    | {"torch.enable_grad", "torch.inference_mode", "torch.no_grad", "typing.final"}
+    | {"typing.no_type_check", "typing.overload", "typing.override"}
+    | {"typing.runtime_checkable"}
+)
+_PURE_BUILTIN_DECORATORS: Final = frozenset({"classmethod", "property", "staticmethod"})
+_PURE_BASES: Final = frozenset(
+    {"abc.ABC", "torch.nn.Module", "torch.autograd.Function", "torch.optim.Optimizer"}
+    | {"torch.optim.optimizer.Optimizer", "torch.utils.data.Dataset"}
+    | {"torch.utils.data.IterableDataset", "torch.utils.data.Sampler"}
+    | {"torch.optim.lr_scheduler.LRScheduler", "threading.Thread"}
+    | {"json.JSONEncoder", "string.Formatter", "argparse.Action"}
+)
+_PURE_BASE_FAMILIES: Final = ("typing.", "enum.", "collections.", "collections.abc.")
+_BUILTIN_NAMES: Final = frozenset(dir(builtins))
+_CALLED_BACK: Final = frozenset({"max", "min", "sorted", "map", "filter"})
+
+
+class Verdict(NamedTuple):
+    """`work` names a part that runs code at import time; `keep` forbids leaving out."""
+
+    work: tuple[ast.AST, str] | None
+    keep: bool
+
+
+def judge(tables: Tables, table: Table, unit: Unit) -> Verdict:
+    """Judge one top-level statement of a module."""
+    judging = _Judging(tables, table)
+    work = next(iter(judging.statement(unit.node)), None)
+    return Verdict(work, judging.keep)
+
+
+Problem = tuple[ast.AST, str]
+
+
+class _Judging:
+    def __init__(self, tables: Tables, table: Table) -> None:
+        self.tables = tables
+        self.table = table
+        self.keep = False
+
+    # -- statements
+
+    def statement(self, node: ast.stmt) -> Iterator[Problem]:
+        method = _STATEMENTS.get(type(node))
+        if method is None:
+            yield node, "this statement runs when the module is imported"
+        else:
+            yield from method(self, node)
+
+    def block(self, nodes: list[ast.stmt]) -> Iterator[Problem]:
+        for node in nodes:
+            yield from self.statement(node)
+
+    def nothing(self, node: ast.stmt) -> Iterator[Problem]:
+        yield from ()
+
+    def expression(self, node: ast.Expr) -> Iterator[Problem]:
+        if not isinstance(node.value, ast.Constant):
+            yield node, "this expression is evaluated when the module is imported"
+
+    def assign(self, node: ast.Assign) -> Iterator[Problem]:
+        for target in node.targets:
+            yield from self.target(target)
+        yield from self.pure(node.value)
+
+    def annotated(self, node: ast.AnnAssign) -> Iterator[Problem]:
+        yield from self.target(node.target)
+        yield from self.pure(node.annotation)
+        if node.value is not None:
+            yield from self.pure(node.value)
+
+    def augmented(self, node: ast.AugAssign) -> Iterator[Problem]:
+        yield from self.target(node.target)
+        yield from self.pure(node.value)
+
+    def target(self, node: ast.expr) -> Iterator[Problem]:
+        if isinstance(node, ast.Tuple | ast.List):
+            for item in node.elts:
+                yield from self.target(item)
+        elif isinstance(node, ast.Starred):
+            yield from self.target(node.value)
+        elif not isinstance(node, ast.Name):
+            yield node, "this assignment changes an object when the module is imported"
+
+    def condition(self, node: ast.If) -> Iterator[Problem]:
+        yield from self.pure(node.test)
+        yield from self.block([*node.body, *node.orelse])
+
+    def attempt(self, node: ast.Try) -> Iterator[Problem]:
+        yield from self.block(node.body)
+        for handler in node.handlers:
+            yield from self.block(handler.body)
+        yield from self.block([*node.orelse, *node.finalbody])
+
+    def function(self, node: ast.FunctionDef) -> Iterator[Problem]:
+        yield from self.decorators(node.decorator_list)
+        defaults = [item for item in node.args.kw_defaults if item is not None]
+        for value in (*node.args.defaults, *defaults):
+            yield from self.pure(value)
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg) and argument.annotation:
+                yield from self.pure(argument.annotation)
+        if node.returns is not None:
+            yield from self.pure(node.returns)
+
+    def class_(self, node: ast.ClassDef) -> Iterator[Problem]:
+        yield from self.decorators(node.decorator_list)
+        for base in node.bases:
+            yield from self.pure(base)
+            self.base(base)
+        for keyword in node.keywords:
+            yield from self.pure(keyword.value)
+            target = self.target_of(keyword.value)
+            if target != Target("ext", "", "abc.ABCMeta"):
+                self.keep = True
+        yield from self.block(node.body)
+
+    def decorators(self, nodes: list[ast.expr]) -> Iterator[Problem]:
+        for node in nodes:
+            called = node.func if isinstance(node, ast.Call) else node
+            if isinstance(node, ast.Call):
+                for value in (*node.args, *(item.value for item in node.keywords)):
+                    yield from self.pure(value)
+            if not self.known_decorator(called):
+                self.keep = True
+
+    def known_decorator(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Name) and self.is_builtin(node.id):
+            return node.id in _PURE_BUILTIN_DECORATORS
+        if isinstance(node, ast.Attribute) and node.attr in ("setter", "deleter"):
+            return isinstance(node.value, ast.Name)
+        target = self.target_of(node)
+        return (
+            target is not None
+            and target.kind == "ext"
+            and target.name in _PURE_DECORATORS
+        )
+
+    def base(self, node: ast.expr) -> None:
+        """A base may note its subclasses: such a class is never left out."""
+        if isinstance(node, ast.Subscript):
+            node = node.value
+        if isinstance(node, ast.Call):
+            node = node.func
+        if isinstance(node, ast.Name) and self.is_builtin(node.id):
+            return
+        target = self.target_of(node)
+        if target is None:
+            self.keep = True
+        elif target.kind == "own":
+            self.keep = self.keep or self.notes_subclasses(target)
+        elif target.name not in _PURE_BASES:
+            self.keep = self.keep or not target.name.startswith(_PURE_BASE_FAMILIES)
+
+    def notes_subclasses(self, target: Target) -> bool:
+        table = self.tables.by_name[target.module]
+        for binding in table.bindings.get(target.name, ()):
+            node = binding.node
+            if not isinstance(node, ast.ClassDef):
+                return True
+            for item in node.body:
+                if getattr(item, "name", "") == "__init_subclass__":
+                    return True
+            inner = _Judging(self.tables, table)
+            for _ in inner.class_(node):
+                pass
+            if inner.keep:
+                return True
+        return False
+
+    # -- expressions
+
+    def pure(self, node: ast.expr) -> Iterator[Problem]:
+        if isinstance(node, ast.Call):
+            yield from self.call(node)
+        elif isinstance(node, ast.Lambda):
+            for value in (*node.args.defaults, *node.args.kw_defaults):
+                if value is not None:
+                    yield from self.pure(value)
+        elif isinstance(node, _WORK):
+            yield node, "this expression runs code when the module is imported"
+        else:
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.expr):
+                    yield from self.pure(child)
+                elif isinstance(child, ast.comprehension):
+                    for part in (child.iter, *child.ifs):
+                        yield from self.pure(part)
+
+    def call(self, node: ast.Call) -> Iterator[Problem]:
+        if not self.pure_callee(node):
+            yield (
+                node,
+                f"`{_text(node.func)}(...)` is called when the module is imported",
+            )
+        for value in (*node.args, *(item.value for item in node.keywords)):
+            yield from self.pure(value)
+
+    def pure_callee(self, node: ast.Call) -> bool:
+        function = node.func
+        if isinstance(function, ast.Name) and self.is_builtin(function.id):
+            back = function.id in _CALLED_BACK
+            return function.id in PURE_BUILTINS and not (back and node.keywords)
+        target = self.target_of(function)
+        if target is not None and target.kind == "ext":
+            return target.name in PURE_CALLS or target.name.startswith(_PURE_FAMILIES)
+        if isinstance(function, ast.Attribute) and function.attr in _PURE_METHODS:
+            return self.plain_value(function.value)
+        return False
+
+    def plain_value(self, node: ast.expr) -> bool:
+        """A value of a built-in type: its methods run nothing of anybody else's."""
+        if isinstance(node, ast.Constant | ast.JoinedStr | ast.Dict | ast.List):
+            return True
+        if isinstance(node, ast.Call):
+            return self.pure_callee(node)
+        if isinstance(node, ast.Name):
+            target = self.tables.resolve(self.table.module.name, node.id)
+            return target is None or target.kind == "own"
+        return False
+
+    def is_builtin(self, name: str) -> bool:
+        return name in _BUILTIN_NAMES and name not in self.table.bindings
+
+    def target_of(self, node: ast.expr) -> Target | None:
+        return dotted_target(self.tables, self.table, node)
+
+
+def dotted_target(tables: Tables, table: Table, node: ast.expr) -> Target | None:
+    """Say what `a` or `a.b.c` stands for, as far as imports tell."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    target = tables.resolve(table.module.name, node.id)
+    if target is None or not names:
+        return target
+    if target.kind == "ext":
+        return Target("ext", "", ".".join([target.name, *reversed(names)]))
+    return None
+
+
+def _text(node: ast.expr) -> str:
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    names.append(node.id if isinstance(node, ast.Name) else "...")
+    return ".".join(reversed(names))
+
+
+_WORK: Final = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+_STATEMENTS: Final[dict[type, Callable[..., Iterator[Problem]]]] = {
+    ast.Import: _Judging.nothing,
+    ast.ImportFrom: _Judging.nothing,
+    ast.Pass: _Judging.nothing,
+    ast.Expr: _Judging.expression,
+    ast.Assign: _Judging.assign,
+    ast.AnnAssign: _Judging.annotated,
+    ast.AugAssign: _Judging.augmented,
+    ast.If: _Judging.condition,
+    ast.Try: _Judging.attempt,
+    ast.FunctionDef: _Judging.function,
+    ast.AsyncFunctionDef: _Judging.function,
+    ast.ClassDef: _Judging.class_,
+}
+if hasattr(ast, "TypeAlias"):  # Python 3.12
+    _STATEMENTS[ast.TypeAlias] = _Judging.nothing

@@ -1,0 +1,299 @@
+"""Write the joined file: header, contents, imports, one section per module, kernel."""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from kernel_builder.emitted import Cell, Emitted, Origin
+from kernel_builder.flat_imports import (
+    WIDTH,
+    format_imports,
+    is_docstring,
+    leading_imports,
+    wanted_imports,
+)
+from kernel_builder.flat_reach import Plan, future_names
+from kernel_builder.flat_scopes import Unit
+from kernel_builder.flat_tables import Table, is_local
+from kernel_builder.header import header_lines
+from kernel_builder.modules import MAIN
+from kernel_builder.sources import Source
+
+_RULE: Final = "# " + "=" * (WIDTH - 2)
+_COOKIE: Final = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
+_MARK: Final = re.compile(r"^# *%%")
+
+# A stretch of source lines [first, last], or one line the tool writes.
+Line = tuple[str, Origin | None]
+
+
+@dataclass
+class _Page:
+    lines: list[Line] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+
+    def add(self, *texts: str) -> None:
+        self.lines.extend((text, None) for text in texts)
+
+    def cell(self, heading: str, start: int, collapsed: bool) -> None:
+        """Make a cell of everything from line number `start` (from 0) on."""
+        rows = [text for text, _ in self.lines[start:]]
+        while rows and not rows[-1].strip():
+            rows.pop()
+        while rows and not rows[0].strip():
+            rows.pop(0)
+            start += 1
+        if rows:
+            text = "\n".join(rows)
+            self.cells.append(Cell("code", heading, text, start + 1, collapsed))
+
+
+def write_flat(plan: Plan) -> Emitted:
+    """Write the joined file of a plan that broke no rule."""
+    closure = plan.tables.closure
+    sections = [
+        (table, body)
+        for table in plan.tables.inlined
+        if (body := list(_section(plan, table)))
+    ]
+    page = _Page()
+    page.add(*header_lines(closure, "flat", [table.module for table, _ in sections]))
+    page.lines.extend(_docstring(plan.tables.entry))
+    page.add(*_future_lines(plan))
+    imports = format_imports(wanted_imports(plan)) if plan.tables.inlined else []
+    if imports:
+        page.add("", *imports)
+    page.cell("", 0, False)
+    for table, body in sections:
+        start = len(page.lines)
+        page.add("", "", *_banner(table))
+        page.lines.extend(body)
+        page.cell(_title(table), start, True)
+    start = len(page.lines)
+    page.add("", "", _RULE, f"# {closure.entry.label}: the kernel", _RULE)
+    if not sections:
+        del page.lines[start:]
+        page.add("")
+    page.lines.extend(_entry(plan))
+    page.cell("", start, False)
+    return Emitted(
+        text="".join(f"{text}\n" for text, _ in page.lines),
+        lines=tuple(origin for _, origin in page.lines),
+        form="flat",
+        notes=tuple(_notes(plan)),
+        cells=tuple(page.cells),
+    )
+
+
+def _title(table: Table) -> str:
+    return f"{table.module.name}: {summary(table)}".rstrip(": ")
+
+
+def summary(table: Table) -> str:
+    """Give the first line of a module's docstring, without its full stop."""
+    text = ast.get_docstring(table.module.tree) or ""
+    return text.split("\n")[0].strip().removesuffix(".")
+
+
+def _banner(table: Table) -> Iterator[str]:
+    """The module's docstring becomes its section's banner."""
+    yield _RULE
+    text = (ast.get_docstring(table.module.tree) or "").split("\n")
+    yield f"# {table.module.label}: {text[0]}".rstrip(": ")
+    for line in text[1:]:
+        yield f"# {line}".rstrip()
+    yield _RULE
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    left = sum(
+        1
+        for table in plan.tables.inlined
+        for unit in table.units
+        if unit.binds and unit not in plan.kept and not _is_import(unit.node)
+    )
+    if left:
+        yield f"left out {left} definitions that the kernel does not reach"
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _docstring(entry: Table) -> Iterator[Line]:
+    first = entry.units[0] if entry.units else None
+    if first is not None and is_docstring(first.node):
+        yield from _lines(entry, first.first, first.last)
+
+
+def _future_lines(plan: Plan) -> Iterator[str]:
+    names = sorted(
+        {name for table in plan.tables.by_name.values() for name in future_names(table)}
+    )
+    if names:
+        yield ""
+        yield f"from __future__ import {', '.join(names)}"
+
+
+def _lines(table: Table, first: int, last: int) -> Iterator[Line]:
+    source = table.module.source.lines
+    for number in range(first, last + 1):
+        yield source[number - 1], Origin(table.label, number, table.module.name)
+
+
+# -- one module
+
+
+def _section(plan: Plan, table: Table) -> Iterator[Line]:
+    """The module's own text, without what was left out; nothing if nothing is left."""
+    aliases = list(_aliases(plan, table))
+    kept = [unit for unit in plan.kept_units(table) if not _is_import(unit.node)]
+    if table.units and is_docstring(table.units[0].node):
+        kept = [unit for unit in kept if unit is not table.units[0]]
+    if not kept and not aliases:
+        return
+    yield from aliases
+    gone = [unit for unit in table.units if unit not in set(kept)]
+    yield from _body(table, kept, gone)
+
+
+def _aliases(plan: Plan, table: Table) -> Iterator[Line]:
+    """`from module import name as other` becomes `other = name`."""
+    names = {name for unit in plan.kept_units(table) for name in unit.names}
+    for name in sorted(names):
+        bindings = table.bindings.get(name)
+        target = plan.tables.resolve(table.module.name, name)
+        if not bindings or target is None or bindings[-1].target is None:
+            continue
+        if target.kind == "own" and target.name != name:
+            line = getattr(bindings[-1].node, "lineno", 1)
+            origin = Origin(table.label, line, table.module.name)
+            yield f"{name} = {target.name}", origin
+
+
+def _body(table: Table, kept: list[Unit], gone: list[Unit]) -> Iterator[Line]:
+    """Give the file's lines without the statements in `gone`, blank lines tidied."""
+    source = table.module.source
+    drop = _dropped_lines(source, kept, gone)
+    replaced = _shared_lines(source, kept, gone)
+    inside = _inside_statements(kept)
+    rows: list[tuple[str, int] | None] = []
+    for number, text in enumerate(source.lines, start=1):
+        if number in replaced:
+            rows.extend((part, number) for part in replaced[number])
+        elif number in drop or (number <= 2 and _is_cookie(text, number, inside)):
+            rows.append(None)
+        else:
+            rows.append((text, number))
+    for row in _tidy(rows, inside):
+        yield row[0], Origin(table.label, row[1], table.module.name)
+
+
+def _is_cookie(text: str, number: int, inside: set[int]) -> bool:
+    """The built file is UTF-8, whatever a source was."""
+    return number not in inside and _COOKIE.match(text) is not None
+
+
+def _inside_statements(kept: list[Unit]) -> set[int]:
+    return {n for unit in kept for n in range(unit.first, unit.last + 1)}
+
+
+def _dropped_lines(source: Source, kept: list[Unit], gone: list[Unit]) -> set[int]:
+    """The lines of left-out statements, with the comments that stand right above."""
+    held = _inside_statements(kept)
+    lines = source.lines
+    drop: set[int] = set()
+    for unit in gone:
+        drop.update(range(unit.first, unit.last + 1))
+    for unit in gone:
+        above = unit.first - 1
+        while above > 0 and above not in held and _is_comment(lines[above - 1]):
+            drop.add(above)
+            above -= 1
+    return drop - held
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#") and not _MARK.match(line)
+
+
+def _shared_lines(
+    source: Source, kept: list[Unit], gone: list[Unit]
+) -> dict[int, list[str]]:
+    """Cut apart `import os; X = 1` where only a part of the line stays."""
+    lost = {n for unit in gone for n in range(unit.first, unit.last + 1)}
+    result: dict[int, list[str]] = {}
+    for unit in kept:
+        if unit.first in lost or unit.last in lost:
+            text = ast.get_source_segment(source.text, unit.node) or ""
+            result.setdefault(unit.first, []).append(text)
+            for number in range(unit.first + 1, unit.last + 1):
+                result.setdefault(number, [])
+    return result
+
+
+def _tidy(
+    rows: list[tuple[str, int] | None], inside: set[int]
+) -> Iterator[tuple[str, int]]:
+    """Drop the gaps that left-out lines make: at most two blank lines, none at ends."""
+    blank: list[tuple[str, int]] = []
+    gap = False
+    started = False
+    for row in rows:
+        if row is None:
+            gap = True
+        elif not row[0].strip() and row[1] not in inside:
+            blank.append(row)
+        else:
+            if started:
+                yield from blank[:2] if gap else blank
+            blank, gap, started = [], False, True
+            yield row
+
+
+# -- the kernel
+
+
+def _entry(plan: Plan) -> Iterator[Line]:
+    entry = plan.tables.entry
+    merged = set(leading_imports(plan)) if plan.tables.inlined else set()
+    gone: list[Unit] = []
+    for number, unit in enumerate(entry.units):
+        node = unit.node
+        docstring = number == 0 and is_docstring(node)
+        if docstring or (unit in entry.skipped and _names_local(plan, unit)):
+            gone.append(unit)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+            if future or unit in merged or is_local(plan.tables, entry.module, node):
+                gone.append(unit)
+    kept = [unit for unit in entry.units if unit not in set(gone)]
+    rows = list(_body(entry, kept, gone))
+    yield from _aliases(plan, entry)
+    yield from _without_empty_cells(rows, _inside_statements(kept))
+
+
+def _names_local(plan: Plan, unit: Unit) -> bool:
+    module = plan.tables.entry.module
+    return any(is_local(plan.tables, module, node) for node in unit.imports)
+
+
+def _without_empty_cells(rows: list[Line], inside: set[int]) -> Iterator[Line]:
+    """Drop the `# %%` line of a cell that held nothing but imports."""
+    for index, (text, origin) in enumerate(rows):
+        if origin is not None and origin.line not in inside and _MARK.match(text):
+            following = next((row for row in rows[index + 1 :] if row[0].strip()), None)
+            plain = text.strip().lstrip("#").strip() == "%%"
+            if plain and (following is None or _MARK.match(following[0])):
+                continue
+        yield text, origin
+
+
+def left_out(plan: Plan) -> Iterable[Unit]:
+    """Give the modules' statements that do not appear in the joined file."""
+    for table in plan.tables.inlined:
+        for unit in table.units:
+            if unit not in plan.kept and table.module.name != MAIN:
+                yield unit

@@ -1,0 +1,263 @@
+"""Prove a built text against its sources, without trusting whoever wrote it.
+
+Any text must parse. A flat one must also hold no first-party import, and its statements
+must be the sources' statements, letter for letter and in order, minus what may be left
+out: docstrings, imports, blocks that never run, and definitions whose names nothing in
+the text reads.
+"""
+
+import ast
+import builtins
+import symtable
+import warnings
+from collections.abc import Iterator
+from typing import Final
+
+from kernel_builder.emitted import Emitted, Origin
+from kernel_builder.errors import ToolError
+from kernel_builder.flat_scopes import statement_lines
+from kernel_builder.flat_tables import is_skipped
+from kernel_builder.modules import MAIN, Closure, Finder, Module, walk_imports
+
+_DEFINITIONS: Final = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign),
+    *(ast.AugAssign, ast.If, ast.Try, ast.Pass, ast.Expr),
+)
+_IMPORTS: Final = (ast.Import, ast.ImportFrom)
+
+
+class ProofFailed(ToolError):  # noqa: N818 - named like the other errors
+    """The tool's own output is not what it should be: a fault of the tool."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f"the built text failed its proof: {message}. This is a fault of the tool; "
+            "nothing was written. --form embed may help"
+        )
+
+
+def prove(emitted: Emitted, closure: Closure) -> Emitted:
+    """Give `emitted` back if it is proved.
+
+    Raises:
+        ProofFailed: it is not the sources' program.
+    """
+    tree = _parse(emitted.text)
+    if len(emitted.lines) != emitted.text.count("\n"):
+        raise ProofFailed("the source map does not have one entry per line")
+    if emitted.form == "flat":
+        _no_local_import(tree, closure)
+        used = _statements(tree, emitted, closure)
+        _left_out(used, closure)
+        _names(tree, emitted, closure)
+    return emitted
+
+
+def _parse(text: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise ProofFailed(f"it does not parse: {error}") from None
+
+
+def _no_local_import(tree: ast.Module, closure: Closure) -> None:
+    finder = Finder(closure.project)
+    for node, _ in walk_imports(tree.body):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif node.level:
+            raise ProofFailed(f"line {node.lineno} is a relative import")
+        for name in names:
+            if finder.find(name.split(".")[0]) is not None:
+                raise ProofFailed(f"line {node.lineno} imports {name}, first-party")
+
+
+def _statements(
+    tree: ast.Module, emitted: Emitted, closure: Closure
+) -> set[tuple[str, int]]:
+    """Match every statement of the text with one of the sources, in order."""
+    sources = {module.label: module for module in closure.everything}
+    index = {label: _by_place(module) for label, module in sources.items()}
+    order = {module.label: number for number, module in enumerate(closure.everything)}
+    lines = emitted.text.split("\n")
+    used: set[tuple[str, int]] = set()
+    last = (-1, -1)
+    imported = {item for module in closure.everything for item in _imported(module)}
+    for position, node in enumerate(tree.body):
+        first, end = statement_lines(node)
+        origin = emitted.lines[first - 1]
+        if origin is None:
+            _check_own(node, imported)
+            continue
+        number = _match(node, origin, index[origin.path], sources[origin.path], lines)
+        if number is None:
+            continue  # an alias in place of an import
+        place = (order[origin.path], number)
+        docstring = position == 0 and number == 0 and origin.module == MAIN
+        if not docstring and place <= last:
+            raise ProofFailed(f"line {first} is out of order")
+        last = last if docstring else place
+        used.add((origin.path, number))
+        if any(emitted.lines[n - 1] is None for n in range(first, end + 1)):
+            raise ProofFailed(f"line {first}: a statement the tool wrote into")
+    return used
+
+
+def _by_place(module: Module) -> dict[int, list[int]]:
+    """Give the numbers of the statements that start on each line."""
+    places: dict[int, list[int]] = {}
+    for number, node in enumerate(module.tree.body):
+        places.setdefault(statement_lines(node)[0], []).append(number)
+    return places
+
+
+def _match(
+    node: ast.stmt,
+    origin: Origin,
+    places: dict[int, list[int]],
+    module: Module,
+    lines: list[str],
+) -> int | None:
+    for number in places.get(origin.line, ()):
+        source = module.tree.body[number]
+        if _same(node, source, lines, module):
+            return number
+    for number in places.get(origin.line, ()):
+        if isinstance(module.tree.body[number], ast.ImportFrom) and _is_alias(node):
+            return None
+    raise ProofFailed(
+        f"line {node.lineno} is not the statement of {origin.path}:{origin.line}"
+    )
+
+
+def _same(node: ast.stmt, source: ast.stmt, lines: list[str], module: Module) -> bool:
+    """The same lines parsed between the same borders are the same statement."""
+    if type(node) is not type(source):
+        return False
+    first, last = statement_lines(node)
+    source_first, source_last = statement_lines(source)
+    texts = lines[first - 1 : last]
+    columns = (node.col_offset, node.end_col_offset)
+    whole = columns == (source.col_offset, source.end_col_offset)
+    if whole and texts == module.source.lines[source_first - 1 : source_last]:
+        return True
+    return ast.dump(node) == ast.dump(source)
+
+
+def _is_alias(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Name)
+        and len(node.targets) == 1
+        and isinstance(node.targets[0], ast.Name)
+    )
+
+
+def _imported(module: Module) -> Iterator[tuple[str, str, str | None]]:
+    for node, _ in walk_imports(module.tree.body):
+        for alias in node.names:
+            if isinstance(node, ast.Import):
+                yield "", alias.name, alias.asname
+            else:
+                asname = alias.asname if alias.asname != alias.name else None
+                yield node.module or "", alias.name, asname
+
+
+def _check_own(node: ast.stmt, imported: set[tuple[str, str, str | None]]) -> None:
+    """What the tool itself writes is an import that stands in some source."""
+    if isinstance(node, ast.Import):
+        found = {("", alias.name, alias.asname) for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+        found = {(node.module or "", alias.name, alias.asname) for alias in node.names}
+    else:
+        raise ProofFailed(f"line {node.lineno} comes from no source")
+    if not found <= imported:
+        raise ProofFailed(f"line {node.lineno} imports what no source imports")
+
+
+def _left_out(used: set[tuple[str, int]], closure: Closure) -> None:
+    for module in closure.everything:
+        main = module.name == MAIN
+        for number, node in enumerate(module.tree.body):
+            if (module.label, number) in used or isinstance(node, _IMPORTS):
+                continue
+            if is_skipped(node, main):
+                continue
+            if main or not isinstance(node, (*_DEFINITIONS, _type_alias())):
+                raise ProofFailed(f"{module.label}:{node.lineno} is missing")
+            if isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant):
+                raise ProofFailed(f"{module.label}:{node.lineno} is missing")
+
+
+def _type_alias() -> type[ast.stmt]:
+    found: type[ast.stmt] = getattr(ast, "TypeAlias", ast.Pass)  # Python 3.12
+    return found
+
+
+def _names(tree: ast.Module, emitted: Emitted, closure: Closure) -> None:
+    """Every global name read is bound in the text, or was bound in no source either."""
+    top = _table(emitted.text)
+    read = _global_reads(top)
+    bound = {symbol.get_name() for symbol in top.get_symbols() if _is_bound(symbol)}
+    bound |= _declared_global(top)
+    missing = read - bound - set(dir(builtins))
+    if missing:
+        for module in closure.everything:
+            table = _table(module.text)
+            names = {s.get_name() for s in table.get_symbols() if _is_bound(s)}
+            lost = sorted(missing & names & _global_reads(table))
+            skipped = _skipped_names(module)
+            lost = [name for name in lost if name not in skipped]
+            if lost:
+                raise ProofFailed(f"`{lost[0]}` of {module.label} is missing")
+
+
+def _skipped_names(module: Module) -> set[str]:
+    """Names that only blocks bind which never run."""
+    return {
+        alias.asname or alias.name
+        for node in module.tree.body
+        if is_skipped(node, False) and isinstance(node, ast.If)
+        for item, _ in walk_imports(node.body)
+        for alias in item.names
+    }
+
+
+def _table(text: str) -> symtable.SymbolTable:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return symtable.symtable(text, "<built>", "exec")
+
+
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+
+
+def _global_reads(table: symtable.SymbolTable) -> set[str]:
+    names: set[str] = set()
+    work = [table]
+    while work:
+        current = work.pop()
+        top = current.get_type() == "module"
+        for symbol in current.get_symbols():
+            if symbol.is_referenced() and (top or symbol.is_global()):
+                names.add(symbol.get_name())
+        work.extend(current.get_children())
+    return names
+
+
+def _declared_global(table: symtable.SymbolTable) -> set[str]:
+    names: set[str] = set()
+    work = list(table.get_children())
+    while work:
+        current = work.pop()
+        names.update(
+            s.get_name()
+            for s in current.get_symbols()
+            if s.is_declared_global() and s.is_assigned()
+        )
+        work.extend(current.get_children())
+    return names
