@@ -75,9 +75,10 @@ def answer_kind(cell: str) -> str:
     word = cell.strip().lower()
     if not word:
         return "empty"
-    if word in _ANSWER_MISSING:
+    unsigned = word.lstrip("+-")
+    if unsigned in _ANSWER_MISSING:
         return "missing"
-    if word.lstrip("+-") in _ANSWER_INFINITE:
+    if unsigned in _ANSWER_INFINITE:
         return "infinite"
     if _ANSWER_NUMBER.fullmatch(cell):
         return "infinite" if abs(float(cell)) == float("inf") else "number"

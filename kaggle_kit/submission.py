@@ -86,7 +86,9 @@ def _submission_header_hint(header: list[str], wanted: list[str]) -> str:
     extra = [name for name in dict.fromkeys(header) if name not in wanted]
     hints = (("missing", absent), ("not in the sample", extra), ("twice", twice))
     return "; ".join(
-        f"{what}: {', '.join(map(repr, names[:5]))}" for what, names in hints if names
+        f"{what}: {', '.join(map(_submission_shorten, names[:5]))}"
+        for what, names in hints
+        if names
     )
 
 
