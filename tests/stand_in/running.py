@@ -32,7 +32,7 @@ def log_json(text: str, stream: str = "stdout") -> str:
 
 
 def run_source(source: str, timeout: float = 60.0) -> Outcome:
-    """Run `source` alone in an empty folder with nothing of this repository in sight."""
+    """Run `source` alone in an empty folder, in an environment made from nothing."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         script, working = root / "src" / "script.py", root / "working"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 GUARD = Path(__file__).with_name("guard")
 KEY = "0123456789abcdef0123456789abcdef"
-# Nothing listens on port 9: TLS to a real host ends there, before any name is looked up.
+# Nothing listens on port 9: TLS to a real host ends there, before a name is looked up.
 DEAD_PROXY = "http://127.0.0.1:9"
 
 

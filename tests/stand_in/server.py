@@ -5,6 +5,7 @@ as a proxy gets them, because that is how the client is pointed here without roo
 KAGGLE_API_ENVIRONMENT=LOCALHOST and http_proxy.
 """
 
+import base64
 import json
 import re
 import socket
@@ -181,7 +182,7 @@ class StandIn:
         }
 
     def GetKernel(self, body: dict, _: str) -> dict:  # noqa: N802
-        version = self._find(body)
+        self._find(body)
         newest = self.kernels[f"{body['userName']}/{body['kernelSlug']}"][-1]
         return {
             "metadata": {
@@ -271,9 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self._path()
         self.kaggle.gets.append((path, dict(self.headers)))
-        stream = re.fullmatch(
-            r"(?:/api)?/v1/kernels/logs/stream/([^/]+)/([^/]+)", path
-        )
+        stream = re.fullmatch(r"(?:/api)?/v1/kernels/logs/stream/([^/]+)/([^/]+)", path)
         if stream is not None:
             self._stream(*stream.groups())
             return
@@ -327,8 +326,6 @@ class _Handler(BaseHTTPRequestHandler):
         kind, _, value = self.headers.get("Authorization", "").partition(" ")
         if kind == "Bearer":
             return value in self.kaggle.tokens
-        import base64
-
         try:
             user, _, key = base64.b64decode(value).decode().partition(":")
         except ValueError:

@@ -30,11 +30,9 @@ def ask(
     client: KaggleClient,
     op: str,
     patience: Patience,
-    again: Callable[[CallError], bool] = lambda failure: failure.passing,
-    on_event: Callable[[Json], None] | None = None,
     **args: Json,
 ) -> Json:
-    """Call `op`; after a failure that `again` accepts, wait and call once more.
+    """Call `op`; after a failure that may pass, wait and call once more.
 
     For questions that change nothing on Kaggle. Retry-After is honoured where it is
     shorter than the time left. No call outlives the deadline.
@@ -47,11 +45,11 @@ def ask(
         # A call begun in the last moment still gets time to be answered.
         limit = max(1.0, patience.deadline.within(client.call_timeout))
         try:
-            return client.call(op, timeout=limit, on_event=on_event, **args)
+            return client.call(op, timeout=limit, **args)
         except CallError as failure:
             delay = failure.wait if failure.wait is not None else next(delays)
             spent = patience.deadline.left() <= delay
-            if attempt == patience.tries or spent or not again(failure):
+            if attempt == patience.tries or spent or not failure.passing:
                 raise
             patience.log(f"  {op}: {failure}; asking again in {span(delay)}")
             patience.pause(delay)

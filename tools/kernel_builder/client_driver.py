@@ -14,6 +14,7 @@ This file imports nothing of kernel_builder: the client may live in another Pyth
 """
 
 import contextlib
+import email.utils
 import importlib
 import io
 import json
@@ -21,6 +22,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -80,6 +82,19 @@ class Client:
             "method": str(values.get("auth_method", "")).rsplit(".", 1)[-1],
             "config": str(getattr(self.api, "config", "")),
         }
+
+    def clock(self) -> dict[str, Any]:
+        """Seconds by which this machine's clock is ahead of Kaggle's."""
+        env = importlib.import_module("kagglesdk.kaggle_env")
+        requests = importlib.import_module("requests")
+        local = "--local" in self.api.args
+        site = env.get_endpoint(env.KaggleEnv.LOCAL if local else env.KaggleEnv.PROD)
+        with requests.get(site, timeout=15, stream=True) as reply:
+            date = reply.headers.get("Date")
+        if not date:
+            return {"skew": None}
+        theirs = email.utils.parsedate_to_datetime(date).timestamp()
+        return {"skew": time.time() - theirs}
 
     def push(self, folder: str, session_seconds: int | None) -> dict[str, Any]:
         """Save and run the kernel of `folder`; Kaggle's whole answer."""

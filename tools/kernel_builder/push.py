@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel_builder.asking import Patience, ask
-from kernel_builder.build import Built, build
+from kernel_builder.build import Built, add_build_options, build
 from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.errors import PushRefused, UsageError
 from kernel_builder.project import Project, load_project
@@ -15,6 +15,7 @@ from kernel_builder.remote import (
     add_remote_arguments,
     finish_run,
     kernel_id,
+    live_log,
     located,
     open_client,
     patience_of,
@@ -29,16 +30,12 @@ RUNNING = ("QUEUED", "RUNNING", "CANCEL_REQUESTED")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `push`."""
-    parser.add_argument("kernel", help="kernel folder or .py file with metadata")
+    add_build_options(parser)
     parser.add_argument("--wait", action="store_true", help="see the run through")
     parser.add_argument("--force", action="store_true", help="push over a running one")
     parser.add_argument(
         "--time-limit", type=float, metavar="MIN", help="Kaggle stops the run after MIN"
     )
-    parser.add_argument("--form", choices=("auto", "flat", "embed"), default="auto")
-    parser.add_argument("--type", choices=("script", "notebook"), dest="kernel_type")
-    parser.add_argument("--path", action="append", default=[], metavar="DIR")
-    parser.add_argument("--inline", action="append", default=[], metavar="PACKAGE")
     parser.add_argument("--no-check", action="store_true", help="skip the static check")
     parser.add_argument("--rehearse", action="store_true", help="rehearse first")
     add_remote_arguments(parser)
@@ -56,7 +53,8 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
             log(f"not waiting; `wait {args.kernel}` brings the result")
             return 0
         with say_what_runs_on(pushed, log):
-            finish_run(client, located(args, project, pushed), patience)
+            live = live_log(args, pushed, log)
+            finish_run(client, located(args, project, pushed), patience, live)
     return 0
 
 

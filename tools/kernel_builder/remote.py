@@ -11,9 +11,10 @@ from pathlib import Path
 from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CALL_TIMEOUT, CallError, KaggleClient, as_error
 from kernel_builder.errors import BadSubmission, KernelFailed, UsageError
-from kernel_builder.fetch import Fetched, fetch_run
 from kernel_builder.kernel_log import log_text, seconds_of_run
+from kernel_builder.live import LiveLog
 from kernel_builder.mounts import Source, find_sources, load_config
+from kernel_builder.outputs import Fetched, fetch_run
 from kernel_builder.project import Project, load_project
 from kernel_builder.retrying import Deadline, span
 from kernel_builder.runs import Run, find_run, record_event
@@ -40,6 +41,7 @@ class Located:
     out: Path
     given: Path | None = None  # folder of the competition's data, of --input
     needs_submission: bool = True
+    recorded: bool = True
 
     @property
     def runs_folder(self) -> Path:
@@ -54,6 +56,9 @@ def add_remote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", default="", metavar="ID", help="this recorded run")
     parser.add_argument("--version", type=int, metavar="N", help="this version")
     parser.add_argument("--input", metavar="DIR", help="the competition's data, here")
+    parser.add_argument(
+        "--no-live", action="store_true", help="do not show the log while it runs"
+    )
     parser.add_argument(
         "--no-submission",
         action="store_true",
@@ -177,6 +182,13 @@ def find_version(
     return replace(run, version=latest["version"])
 
 
+def live_log(
+    args: argparse.Namespace, run: Run, log: Callable[[str], None]
+) -> LiveLog | None:
+    """What shows the log while the kernel runs, None with --no-live."""
+    return None if args.no_live else LiveLog(run, open_client(args), log)
+
+
 @contextlib.contextmanager
 def say_what_runs_on(run: Run, log: Callable[[str], None]) -> Iterator[None]:
     """On Ctrl-C say what is left running on Kaggle."""
@@ -187,7 +199,12 @@ def say_what_runs_on(run: Run, log: Callable[[str], None]) -> Iterator[None]:
         raise
 
 
-def finish_run(client: KaggleClient, located: Located, patience: Patience) -> Fetched:
+def finish_run(
+    client: KaggleClient,
+    located: Located,
+    patience: Patience,
+    live: LiveLog | None = None,
+) -> Fetched:
     """Wait for the end, bring log and outputs home, judge them.
 
     Raises:
@@ -195,7 +212,12 @@ def finish_run(client: KaggleClient, located: Located, patience: Patience) -> Fe
         BadSubmission: submission.csv is missing or would not score.
         ToolError: Kaggle did not answer, or the deadline passed.
     """
-    ended = await_end(client, located.run, patience)
+    try:
+        start = None if live is None else live.start
+        ended = await_end(client, located.run, patience, start)
+    finally:
+        if live is not None:
+            live.stop()
     note_end(client, located, ended)
     return conclude(client, located, ended, patience)
 
@@ -221,9 +243,9 @@ def conclude(
     if ended.status != "COMPLETE" or not ended.finished:
         show_log(located, client.clean(log_text(ended.raw_log)), log)
     fetched = fetch_run(client, run, located.runs_folder, patience, ended.status)
-    record_event(
-        located.project.root, run.run_id, "fetched", outputs=str(fetched.folder)
-    )
+    if located.recorded:
+        where = str(fetched.folder)
+        record_event(located.project.root, run.run_id, "fetched", outputs=where)
     size = sum(fetched.sizes.values())
     log(f"{run.label}: {len(fetched.sizes)} files, {size:,} bytes in {fetched.folder}")
     if ended.status != "COMPLETE":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from kernel_builder.remote import (
     add_remote_arguments,
     finish_run,
+    live_log,
     locate_run,
     open_client,
     patience_of,
@@ -25,5 +26,6 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     with open_client(args) as client:
         located = locate_run(args, client, patience)
         with say_what_runs_on(located.run, log):
-            finish_run(client, located, patience)
+            live = live_log(args, located.run, log)
+            finish_run(client, located, patience, live)
     return 0

@@ -1,13 +1,14 @@
 """Wait for exactly the run that was pushed, and for no older one's result."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from kernel_builder.asking import Patience
+from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CallError, Json, KaggleClient, as_error
 from kernel_builder.errors import TimedOut, ToolError
-from kernel_builder.fetch import PAGE_SIZE
 from kernel_builder.kernel_log import owner_of, was_cut
+from kernel_builder.outputs import PAGE_SIZE
 from kernel_builder.retrying import backoff, span
 from kernel_builder.runs import Run
 
@@ -33,10 +34,17 @@ class Ended:
 class _Watch:
     """Polls one run until it has ended, and can prove that it is that run."""
 
-    def __init__(self, client: KaggleClient, run: Run, patience: Patience) -> None:
+    def __init__(
+        self,
+        client: KaggleClient,
+        run: Run,
+        patience: Patience,
+        on_running: Callable[[], None] | None = None,
+    ) -> None:
         self.client = client
         self.run = run
         self.patience = patience
+        self.on_running = on_running
         self.began = time.monotonic()
         self.state = ""
         self.alive = False
@@ -96,7 +104,7 @@ class _Watch:
         if owner == "ours":
             # The log may still be growing when the state is final already.
             if finished or status != "COMPLETE" or was_cut(raw) or self.doubts >= 4:
-                return Ended(status, message, raw, finished)
+                return Ended(status, message, raw, finished or was_cut(raw))
             return None
         # A run that fails before its first line (a syntax error, no memory for the
         # image) leaves no mark. It is ours when it was seen alive since the push.
@@ -134,6 +142,8 @@ class _Watch:
         if status != self.state:
             self._line(status)
             self.state = status
+            if status == "RUNNING" and self.on_running is not None:
+                self.on_running()
 
     def _line(self, text: str) -> None:
         elapsed = span(time.monotonic() - self.began)
@@ -168,6 +178,48 @@ def still_running(run: Run) -> str:
     )
 
 
-def await_end(client: KaggleClient, run: Run, patience: Patience) -> Ended:
-    """Wait until the pushed run has ended; see `_Watch.wait` for what is raised."""
-    return _Watch(client, run, patience).wait()
+def await_end(
+    client: KaggleClient,
+    run: Run,
+    patience: Patience,
+    on_running: Callable[[], None] | None = None,
+) -> Ended:
+    """Wait until the pushed run has ended.
+
+    `on_running` is called when the run has left the queue.
+
+    Raises:
+        TimedOut: the deadline passed.
+        ToolError: Kaggle refused to answer, or did not for too long.
+    """
+    return _Watch(client, run, patience, on_running).wait()
+
+
+def look_once(
+    client: KaggleClient, run: Run, patience: Patience, proven: bool = True
+) -> Ended | None:
+    """How the run ended, None while it goes on.
+
+    Without `proven` the log need not show that the run is of this push.
+
+    Raises:
+        TimedOut: it ended, but the log shown is of another run.
+        ToolError: Kaggle did not answer.
+    """
+    about: dict[str, Json] = {"kernel": run.kernel, "version": run.version}
+    try:
+        answer = ask(client, "status", patience, **about)
+        if answer["status"] not in ENDED:
+            return None
+        page = ask(client, "outputs", patience, **about, page="", size=PAGE_SIZE)
+    except CallError as failure:
+        raise as_error(failure, f"status of {run.label}") from failure
+    owner, finished = owner_of(page["log"], run.run_id)
+    failed = owner == "nobody" and answer["status"] != "COMPLETE"
+    if proven and owner != "ours" and not failed:
+        raise TimedOut(
+            f"{run.label}: Kaggle shows the end of another run: the log is not of run "
+            f"{run.run_id}; `wait` goes on asking"
+        )
+    message = client.clean(answer["message"])
+    return Ended(answer["status"], message, page["log"], finished or not proven)

@@ -26,8 +26,8 @@ def refuse_the_world(event: str, args: tuple) -> None:
         if name not in LOOPBACK:
             note = os.environ.get("KK_GUARD_LOG")
             if note:
-                with open(note, "a", encoding="utf-8") as file:
-                    file.write(f"{event} {name}\n")
+                handle = os.open(note, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+                os.write(handle, f"{event} {name}\n".encode())
             os._exit(REFUSED)
 
 

@@ -1,0 +1,6 @@
+from stand_in.fixtures import (  # noqa: F401 - fixtures are found by their names
+    client_folders,
+    desk,
+    kaggle,
+    oldest_client,
+)

@@ -1,0 +1,296 @@
+import json
+import threading
+
+import pytest
+from stand_in.fixtures import GOOD, Desk
+from stand_in.safety import KEY
+from stand_in.server import StandIn
+
+SESSION_CAP = "Maximum batch GPU session count of 2 reached."
+
+
+def json_fault(status: int, message: str, **more: object) -> dict:
+    body = json.dumps({"code": status, "message": message})
+    return {"status": status, "body": body, "content_type": "application/json", **more}
+
+
+def test_a_push_comes_home_with_a_checked_submission(desk: Desk, kaggle: StandIn):
+    desk.write(competition_sources=["digits"])
+    desk.write_sample()
+    result = desk.push()
+    assert result.code == 0, result.text
+    assert "version 1: COMPLETE" in result.out
+    assert "submission.csv is good, checked against" in result.out
+    assert (desk.runs / "v1" / "submission.csv").read_text().startswith("id,label\n1,7")
+    assert (
+        "validation accuracy 0.97" in (desk.runs / "v1" / "my-kernel.log").read_text()
+    )
+    sent = kaggle.asked("SaveKernel")[0]
+    assert sent["slug"] == "tester/my-kernel"
+    assert sent["competitionDataSources"] == ["digits"]
+    assert sent["enableInternet"] is False
+
+
+def test_what_is_asked_is_pinned_to_the_pushed_version(desk: Desk, kaggle: StandIn):
+    kaggle.add_version("tester/my-kernel")
+    desk.push("--force")
+    assert {
+        body.get("versionLabel") for body in kaggle.asked("ListKernelSessionOutput")
+    } == {"v2"}
+    assert kaggle.asked("GetKernelSessionStatus")[-1]["versionLabel"] == "v2"
+
+
+def test_a_kernel_that_raises_is_a_failure_with_its_own_lines(desk: Desk):
+    desk.write("def load():\n    raise RuntimeError('no such column')\n\n\nload()\n")
+    result = desk.push()
+    assert result.code == 6
+    assert "RuntimeError: no such column" in result.out
+    assert "kernel.py" in result.out
+    assert "ERROR on Kaggle" in result.err
+    assert (desk.runs / "v1" / "my-kernel.log").exists()
+
+
+def test_a_submission_that_would_not_score_is_a_failure(desk: Desk):
+    desk.write(competition_sources=["digits"])
+    desk.write_sample(text="id,label\n1,0\n2,0\n3,0\n")
+    result = desk.push()
+    assert result.code == 9
+    assert "submission.csv" in result.err
+
+
+def test_a_missing_submission_is_a_failure_unless_none_is_wanted(desk: Desk):
+    desk.write("print('only training')\n", competition_sources=["digits"])
+    assert desk.push().code == 9
+    assert desk.push("--no-submission").code == 0
+
+
+def test_a_refused_push_is_a_failure_although_the_client_exits_with_0(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.answers["SaveKernel"] = {"ref": "", "url": "", "error": SESSION_CAP}
+    result = desk.push()
+    assert result.code == 5
+    assert SESSION_CAP in result.err
+    assert "--deadline" in result.err
+    assert len(kaggle.asked("SaveKernel")) == 1
+
+
+def test_with_a_deadline_the_session_cap_is_waited_for(desk: Desk, kaggle: StandIn):
+    kaggle.answers["SaveKernel"] = {"ref": "", "url": "", "error": SESSION_CAP}
+    free = threading.Timer(1.5, kaggle.answers.clear)
+    free.start()
+    result = desk.push("--deadline", "1")
+    assert result.code == 0, result.text
+    assert "no free session" in result.out
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+
+
+def test_the_session_cap_is_waited_for_no_longer_than_the_deadline(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.answers["SaveKernel"] = {"ref": "", "url": "", "error": SESSION_CAP}
+    result = desk.push("--deadline", "0.02")
+    assert result.code == 5
+    assert len(kaggle.asked("SaveKernel")) > 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "key"),
+    [
+        ("invalidDatasetSources", "dataset_sources"),
+        ("invalidCompetitionSources", "competition_sources"),
+        ("invalidKernelSources", "kernel_sources"),
+        ("invalidModelSources", "model_sources"),
+        ("invalidTags", "keywords"),
+    ],
+)
+def test_a_dropped_source_of_any_kind_is_a_failure(
+    desk: Desk, kaggle: StandIn, answer: str, key: str
+):
+    kaggle.answers["SaveKernel"] = {
+        "ref": "/code/tester/my-kernel",
+        "url": "https://www.kaggle.com/code/tester/my-kernel",
+        "versionNumber": 3,
+        answer: ["a/b"],
+    }
+    result = desk.push()
+    assert result.code == 5
+    assert f"Kaggle dropped {key} a/b" in result.err
+    assert "version 3 still runs" in result.err
+
+
+def test_a_kernel_saved_under_another_slug_is_a_failure(desk: Desk, kaggle: StandIn):
+    answer = {"ref": "/code/tester/other-one", "versionNumber": 1}
+    kaggle.answers["SaveKernel"] = answer
+    result = desk.push()
+    assert result.code == 5
+    assert "Kaggle saved it as tester/other-one" in result.err
+
+
+def test_credentials_that_kaggle_does_not_know(desk: Desk, kaggle: StandIn):
+    kaggle.keys.clear()
+    result = desk.push()
+    assert result.code == 10
+    assert "does not accept the credentials" in result.err
+    assert KEY not in result.text
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (400, 5, "less than 1 megabytes"),
+        (403, 5, "rules are not accepted"),
+        (404, 5, "misspelt"),
+        (409, 5, "another slug"),
+    ],
+)
+def test_a_push_that_kaggle_answers_with_an_error_is_refused_once(
+    desk: Desk, kaggle: StandIn, status: int, code: int, said: str
+):
+    text = "The kernel source must be less than 1 megabytes in size."
+    kaggle.fail("SaveKernel", **json_fault(status, text))
+    result = desk.push()
+    assert result.code == code
+    assert said in result.err
+    assert len(kaggle.asked("SaveKernel")) == 1
+
+
+def test_too_many_requests_are_waited_out_as_long_as_kaggle_asks(
+    desk: Desk, kaggle: StandIn
+):
+    wait = {"Retry-After": "1"}
+    kaggle.fail("SaveKernel", **json_fault(429, "Too many requests", headers=wait))
+    kaggle.fail("SaveKernel", **json_fault(429, "Too many requests"))
+    result = desk.run("push")
+    assert result.code == 0, result.text
+    assert "trying again in 1 s" in result.out
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+
+
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for(
+    desk: Desk, kaggle: StandIn
+):
+    wait = {"Retry-After": "3600"}
+    kaggle.fail("SaveKernel", **json_fault(429, "Too many requests", headers=wait))
+    result = desk.push("--deadline", "1")
+    assert result.code == 8
+    assert "slow down" in result.err
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 502, "body": "<html><title>502 Bad Gateway</title></html>"},
+        {"status": 200, "body": "<html>a page</html>"},
+        {"reset": True},
+    ],
+    ids=["500", "502 page", "200 page", "reset"],
+)
+def test_a_server_error_is_tried_again_and_then_a_failure(
+    desk: Desk, kaggle: StandIn, fault: dict
+):
+    kaggle.fail("SaveKernel", times=2, **fault)
+    assert desk.run("push").code == 0
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+    kaggle.fail("SaveKernel", times=99, **fault)
+    result = desk.run("push", "--force")
+    assert result.code == 8
+    assert len(kaggle.asked("SaveKernel")) <= 8
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"reset": True}, {"hang": 30}])
+def test_a_push_whose_answer_was_lost_is_not_made_twice(
+    desk: Desk, kaggle: StandIn, fault: dict
+):
+    kaggle.fail("SaveKernel", after=True, **fault)
+    result = desk.push("--call-timeout", "2")
+    assert result.code == 0, result.text
+    assert "the push arrived" in result.out
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+
+
+def test_a_server_that_hangs_is_given_up(desk: Desk, kaggle: StandIn):
+    kaggle.fail("SaveKernel", hang=60)
+    result = desk.push("--call-timeout", "1.5")
+    assert result.code == 7
+    assert "no answer within" in result.err
+
+
+def test_no_call_outlives_the_deadline(desk: Desk, kaggle: StandIn):
+    kaggle.fail("GetKernelSessionStatus", hang=60, times=9)
+    result = desk.push("--deadline", "0.03")
+    assert result.code == 7
+
+
+def test_a_running_version_is_not_pushed_over(desk: Desk, kaggle: StandIn):
+    kaggle.add_version("tester/my-kernel")
+    kaggle.polls_queued = 0
+    result = desk.push()
+    assert result.code == 5
+    assert "is RUNNING on Kaggle already" in result.err
+    assert "--force" in result.err
+    assert kaggle.asked("SaveKernel") == []
+    assert desk.push("--force").code == 0
+
+
+def test_no_gpu_time_left_is_found_out_before_the_push(desk: Desk, kaggle: StandIn):
+    desk.write(enable_gpu=True)
+    kaggle.quota = {"timeUsed": "108000s", "totalTimeAllowed": "108000s"}
+    result = desk.push()
+    assert result.code == 5
+    assert "no GPU time is left" in result.err
+    assert kaggle.asked("SaveKernel") == []
+
+
+def test_gpu_time_left_is_told_and_a_time_limit_is_sent(desk: Desk, kaggle: StandIn):
+    desk.write(enable_gpu=True)
+    kaggle.quota = {"timeUsed": "107000s", "totalTimeAllowed": "108000s"}
+    result = desk.push("--time-limit", "30")
+    assert result.code == 0, result.text
+    assert "GPU time left this week: 16 min 40 s" in result.out
+    assert "less than the time limit" in result.out
+    assert kaggle.asked("SaveKernel")[0]["sessionTimeoutSeconds"] == 1800
+
+
+def test_a_kernel_that_holds_the_key_is_not_pushed(desk: Desk, kaggle: StandIn):
+    desk.write(f"KEY = {KEY!r}\n")
+    result = desk.push()
+    assert result.code != 0
+    assert kaggle.asked("SaveKernel") == []
+    assert KEY not in result.text
+
+
+def test_a_key_that_the_kernel_printed_is_not_kept(desk: Desk, kaggle: StandIn):
+    half = len(KEY) // 2
+    desk.write(f"print({KEY[:half]!r} + {KEY[half:]!r})\nraise SystemExit(1)\n")
+    result = desk.push()
+    assert result.code == 6
+    log = (desk.runs / "v1" / "my-kernel.log").read_text()
+    assert "[redacted]" in log
+    assert KEY not in log + result.text
+
+
+def test_an_id_without_an_owner_is_refused_before_anything_is_sent(
+    desk: Desk, kaggle: StandIn
+):
+    desk.write(id="my-kernel")
+    result = desk.push()
+    assert result.code == 2
+    assert "id must be <owner>/<slug>" in result.err
+    assert kaggle.requests == []
+
+
+def test_every_push_is_recorded_with_its_source(desk: Desk):
+    desk.write("class CFG:\n    epochs: int = 3\n\n\n" + GOOD)
+    desk.push()
+    events = {event["event"]: event for event in desk.record}
+    assert events["push"]["cfg"] == {"epochs": 3}
+    assert len(events["push"]["sha256"]) == 64
+    assert events["pushed"]["version"] == 1
+    assert events["ended"]["status"] == "COMPLETE"
+    assert events["ended"]["validation"] == 0.97
+    assert events["fetched"]["outputs"].endswith("v1")
+    table = desk.run("runs").out
+    assert "complete" in table
+    assert "0.97" in table

@@ -1,0 +1,64 @@
+"""Print the log of a pushed run, with built lines led back to the sources."""
+
+import argparse
+from collections.abc import Callable
+
+from kernel_builder.asking import ask
+from kernel_builder.client import CallError, as_error
+from kernel_builder.errors import TimedOut
+from kernel_builder.kernel_log import log_text, owner_of
+from kernel_builder.live import LiveLog
+from kernel_builder.outputs import PAGE_SIZE
+from kernel_builder.remote import (
+    add_remote_arguments,
+    locate_run,
+    map_back,
+    open_client,
+    patience_of,
+    say_what_runs_on,
+)
+from kernel_builder.watching import await_end
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `logs`."""
+    parser.add_argument("kernel", help="kernel folder or .py file")
+    parser.add_argument("--follow", action="store_true", help="show it while it runs")
+    parser.add_argument("--raw", action="store_true", help="do not map lines back")
+    add_remote_arguments(parser)
+
+
+def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
+    """Print the log of the newest push, or of the one that is named."""
+    patience = patience_of(args, log)
+    with open_client(args) as client:
+        run = locate_run(args, client, patience).run
+        if args.follow:
+            live = LiveLog(run, open_client(args), log)
+            with say_what_runs_on(run, log):
+                live.start()
+                try:
+                    await_end(client, run, patience)
+                finally:
+                    live.stop()
+            return 0
+        try:
+            page = ask(
+                client,
+                "outputs",
+                patience,
+                kernel=run.kernel,
+                version=run.version,
+                page="",
+                size=PAGE_SIZE,
+            )
+        except CallError as failure:
+            raise as_error(failure, f"log of {run.label}") from failure
+        if owner_of(page["log"], run.run_id)[0] == "another":
+            raise TimedOut(
+                f"{run.label}: Kaggle still shows another run's log, not that of "
+                f"run {run.run_id}; try again later"
+            )
+        text = client.clean(log_text(page["log"]))
+        log((text if args.raw else map_back(run, text)).rstrip("\n"))
+    return 0

@@ -1,0 +1,196 @@
+"""Bring a run's log and output files home, whole, into a folder of their own."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kernel_builder.asking import Patience, ask
+from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.errors import NetworkFailed, ToolError
+from kernel_builder.files import write_atomic
+from kernel_builder.kernel_log import log_text
+from kernel_builder.runs import Run
+
+PAGE_SIZE = 200
+MOST_PAGES = 10_000
+RECORD = "kaggle-kit-run.json"
+# Seconds without a byte after which a download is broken off and taken up again.
+SILENCE = 60.0
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A run at home: its folder, the log file in it, the names and sizes of outputs."""
+
+    folder: Path
+    log_path: Path
+    sizes: dict[str, int]
+
+
+def list_outputs(
+    client: KaggleClient, run: Run, patience: Patience
+) -> tuple[dict[str, str], str]:
+    """All output files of a run (name -> URL) from all pages, and its raw log.
+
+    Raises:
+        CallError: Kaggle did not answer.
+        NetworkFailed: the pages do not end, or a name would leave the folder.
+    """
+    urls: dict[str, str] = {}
+    raw_log, token, seen = "", "", set[str]()
+    for page in range(MOST_PAGES):
+        answer = ask(
+            client,
+            "outputs",
+            patience,
+            kernel=run.kernel,
+            version=run.version,
+            page=token,
+            size=PAGE_SIZE,
+        )
+        # Only the first page's log counts: the client saves that one too.
+        raw_log = raw_log or (answer["log"] if page == 0 else "")
+        for name, url in answer["files"]:
+            check_name(name)
+            urls[name] = url
+        token = answer["next"]
+        if not token:
+            return urls, raw_log
+        if token in seen:
+            break
+        seen.add(token)
+    raise NetworkFailed(f"{run.label}: the list of output files does not end")
+
+
+def check_name(name: str) -> None:
+    """Refuse a file name that would not stay inside the folder of the run.
+
+    Raises:
+        NetworkFailed: the name is absolute, climbs, or is no plain relative path.
+    """
+    parts = PurePosixPath(name).parts
+    bad = (
+        not parts
+        or name.startswith(("/", "~"))
+        or "\\" in name
+        or ".." in parts
+        or _DRIVE.match(name)
+        or any(ord(letter) < 32 for letter in name)
+        or name.endswith("/")
+    )
+    if bad:
+        raise NetworkFailed(
+            f"output file {name!r}: the name leaves the folder of the run; refused, "
+            "nothing was downloaded"
+        )
+
+
+def fetch_run(
+    client: KaggleClient, run: Run, runs_folder: Path, patience: Patience, status: str
+) -> Fetched:
+    """Download a run's outputs and log to `runs_folder`/v<N>, all or nothing.
+
+    Files come into a hidden folder beside it, where an interrupted fetch goes on, and
+    the whole is renamed at the end. A folder of an earlier fetch is never touched:
+    that of the same run is returned as it is, another one gets a longer name.
+
+    Raises:
+        NetworkFailed: a file cannot be had or has the wrong size.
+        ToolError: a call failed.
+    """
+    target = _folder_for(run, runs_folder)
+    if (target / RECORD).exists():
+        return _read_record(target)
+    partial = runs_folder / f".partial-{run.run_id}"
+    store = partial / "outputs"
+    store.mkdir(parents=True, exist_ok=True)
+    try:
+        urls, raw_log = list_outputs(client, run, patience)
+        sizes = {}
+        for name in sorted(urls):
+            urls = _fetch_file(client, run, name, urls, partial, patience)
+            sizes[name] = (store / name).stat().st_size
+    except CallError as failure:
+        raise as_error(failure, f"fetch of {run.label}") from failure
+    except OSError as error:
+        raise ToolError(f"{partial}: {error.strerror or error}") from error
+    for stale in sorted(store.rglob("*"), reverse=True):
+        if stale.is_file() and stale.relative_to(store).as_posix() not in sizes:
+            stale.unlink()
+    log_name = f"{run.kernel.rsplit('/', 1)[-1]}.log"
+    if log_name in sizes:
+        log_name = f"{run.run_id}.log"
+    write_atomic(store / log_name, client.clean(log_text(raw_log)))
+    record = {
+        "run": run.run_id,
+        "kernel": run.kernel,
+        "version": run.version,
+        "status": status,
+        "log": log_name,
+        "files": sizes,
+    }
+    write_atomic(store / RECORD, json.dumps(record, indent=2) + "\n")
+    os.replace(store, target)  # noqa: PTH105 - the name of a whole folder changes
+    shutil.rmtree(partial, ignore_errors=True)
+    return _read_record(target)
+
+
+def _folder_for(run: Run, runs_folder: Path) -> Path:
+    """v<N>, or a longer name where v<N> holds another run (a kernel made anew)."""
+    plain = runs_folder / f"v{'0' if run.version is None else run.version}"
+    if not plain.exists():
+        return plain
+    try:
+        held = json.loads((plain / RECORD).read_text(encoding="utf-8"))["run"]
+    except (OSError, ValueError, KeyError):
+        held = ""
+    return (
+        plain if held == run.run_id else plain.with_name(f"{plain.name}-{run.run_id}")
+    )
+
+
+def _read_record(folder: Path) -> Fetched:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return Fetched(folder, folder / record["log"], record["files"])
+
+
+def _fetch_file(
+    client: KaggleClient,
+    run: Run,
+    name: str,
+    urls: dict[str, str],
+    partial: Path,
+    patience: Patience,
+) -> dict[str, str]:
+    """Have one file complete in the store; returns the URLs, asked for anew if old."""
+    final = partial / "outputs" / name
+    if final.exists():
+        return urls
+    part = partial / hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
+    for renewed in (False, True):
+        try:
+            ask(
+                client,
+                "download",
+                patience,
+                url=urls[name],
+                path=str(part),
+                read_timeout=min(SILENCE, client.call_timeout),
+            )
+            break
+        except CallError as failure:
+            # The links are signed and expire; a new list has fresh ones.
+            expired = failure.kind == "http" and failure.status in (400, 403, 404, 410)
+            if renewed or not expired:
+                raise NetworkFailed(f"{run.label}: {name}: {failure}") from failure
+            urls = list_outputs(client, run, patience)[0]
+            if name not in urls:
+                raise NetworkFailed(f"{run.label}: {name} is gone") from failure
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(final)
+    return urls
