@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from kaggle_kit.augment import Compose, RandomAffine, affine_matrix, warp_affine
+from kaggle_kit.augment import (
+    BrightnessContrast,
+    Compose,
+    HorizontalFlip,
+    RandomAffine,
+    RandomCrop,
+    RandomPerspective,
+    RandomResizedCrop,
+    _augment_projective_grid,
+    affine_matrix,
+    warp_affine,
+)
 
 
 def generator_of(seed=0):
@@ -127,3 +138,125 @@ def test_the_same_generator_state_gives_the_same_batch_and_keeps_the_input():
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         RandomAffine(**options)
+
+
+@pytest.mark.parametrize("padding", ["constant", "border", "reflect"])
+def test_a_padded_crop_is_one_of_all_the_crops_there_are(padding):
+    x = images_of(n=60, channels=2, height=5, width=6)
+    cropped = RandomCrop(pad=2, fill=0.5, padding=padding)(x, generator_of())
+    mode = {"constant": "constant", "border": "edge", "reflect": "reflect"}[padding]
+    options = {"constant_values": 0.5} if padding == "constant" else {}
+    seen = set()
+    for image, got in zip(x.numpy(), cropped.numpy(), strict=True):
+        padded = np.pad(image, ((0, 0), (2, 2), (2, 2)), mode=mode, **options)
+        places = [
+            (row, column)
+            for row in range(5)
+            for column in range(5)
+            if np.array_equal(padded[:, row : row + 5, column : column + 6], got)
+        ]
+        assert len(places) == 1
+        seen.update(places)
+    assert len(seen) > 15
+
+
+def test_a_crop_without_padding_changes_nothing_and_bad_ones_are_refused():
+    x = images_of()
+    assert torch.equal(RandomCrop(pad=0)(x, generator_of()), x)
+    with pytest.raises(ValueError, match="pad is -1; give 0 or more pixels"):
+        RandomCrop(pad=-1)
+    with pytest.raises(ValueError, match="padding is 'zeros'; choose one of constant"):
+        RandomCrop(padding="zeros")
+
+
+def test_each_image_is_flipped_or_left_alone():
+    x = images_of(n=300, height=3, width=4)
+    flipped = HorizontalFlip(p=0.25)(x, generator_of())
+    mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(flipped, x, strict=True)]
+    same = [torch.equal(a, b) for a, b in zip(flipped, x, strict=True)]
+    assert all(one != other for one, other in zip(mirrored, same, strict=True))
+    assert 50 < sum(mirrored) < 100
+    assert torch.equal(HorizontalFlip(p=1)(x, generator_of()), x.flip(3))
+
+
+def test_the_projection_agrees_with_solving_for_the_homography():
+    corners = torch.tensor([[[-0.8, -1.2], [1.1, -0.9], [0.7, 1.0], [-1.0, 0.9]]])
+    grid = _augment_projective_grid(corners, 4, 6)[0].double()
+    square = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
+    rows, values = [], []
+    for (u, v), (x, y) in zip(square, corners[0].double().tolist(), strict=True):
+        rows += [
+            [u, v, 1, 0, 0, 0, -u * x, -v * x],
+            [0, 0, 0, u, v, 1, -u * y, -v * y],
+        ]
+        values += [x, y]
+    solution = np.append(np.linalg.solve(np.array(rows), np.array(values)), 1.0)
+    for row in range(4):
+        for column in range(6):
+            point = solution.reshape(3, 3) @ [(column + 0.5) / 6, (row + 0.5) / 4, 1]
+            np.testing.assert_allclose(grid[row, column], point[:2] / point[2], 1e-5)
+
+
+def test_perspective_changes_each_image_its_own_way_or_not_at_all():
+    x = images_of(n=1).expand(100, -1, -1, -1)
+    warped = RandomPerspective(0.3, p=0.5)(x, generator_of())
+    same = ((warped - x).abs().amax((1, 2, 3)) < 1e-4).float().mean()
+    assert 0.35 < float(same) < 0.65
+    assert len({image.numpy().tobytes() for image in warped}) > 40
+    ones = torch.ones(20, 1, 8, 8)
+    kept = RandomPerspective(0.4, padding="border")(ones, generator_of())
+    torch.testing.assert_close(kept, ones)
+    with pytest.raises(ValueError, match=r"distortion is 0.5; give 0 to"):
+        RandomPerspective(0.5)
+
+
+def test_a_resized_crop_samples_a_box_inside_the_image():
+    # The image holds its own coordinates, so that the result says where it came from.
+    rows, columns = torch.meshgrid(
+        torch.arange(20.0), torch.arange(30.0), indexing="ij"
+    )
+    x = torch.stack((columns, rows)).expand(200, -1, -1, -1)
+    crop = RandomResizedCrop(size=(10, 12), scale=(0.2, 0.6), ratio=(0.8, 1.25))
+    got = crop(x, generator_of())
+    assert got.shape == (200, 2, 10, 12)
+    across = got[:, 0, 0, 1:] - got[:, 0, 0, :-1]
+    down = got[:, 1, 1:, 0] - got[:, 1, :-1, 0]
+    # Straight lines but at the very edge, where half a pixel is repeated.
+    torch.testing.assert_close(across[:, 2:-2], across[:, 5:6].expand(-1, 7))
+    widths, heights = across[:, 5] * 12 / 30, down[:, 5] * 10 / 20
+    area, ratio = widths * heights, widths / heights
+    assert 0.2 <= float(area.min()) < 0.25
+    assert 0.55 < float(area.max()) <= 0.6001
+    assert 0.799 <= float(ratio.min()) < 0.85
+    assert 1.2 < float(ratio.max()) <= 1.251
+    assert float(got[:, 0].min()) >= 0
+    assert float(got[:, 0].max()) <= 29
+
+
+def test_a_resized_crop_of_everything_is_the_image():
+    x = images_of()
+    whole = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))(x, generator_of())
+    torch.testing.assert_close(whole, x, atol=1e-5, rtol=0)
+    for options in ({"scale": (0.5, 1.5)}, {"scale": (0.0, 1.0)}, {"ratio": (2, 1)}):
+        with pytest.raises(ValueError, match="RandomResizedCrop: "):
+            RandomResizedCrop(**options)
+
+
+def test_brightness_and_contrast_follow_their_formula_and_stay_in_range():
+    x = images_of(n=200)
+    brighter = BrightnessContrast(brightness=0.1, contrast=0)(
+        x * 0.5 + 0.2, generator_of()
+    )
+    moved = (brighter - x * 0.5 - 0.2).flatten(1)
+    assert float(moved.std(dim=1).max()) < 1e-6
+    assert 0.09 < float(moved[:, 0].abs().max()) <= 0.1001
+    middle = x * 0.5 + 0.25
+    contrasted = BrightnessContrast(brightness=0, contrast=0.3)(middle, generator_of())
+    torch.testing.assert_close(contrasted.mean((1, 2, 3)), middle.mean((1, 2, 3)))
+    factor = contrasted.flatten(1).std(1) / middle.flatten(1).std(1)
+    assert 0.69 < float(factor.min()) < 0.75
+    assert 1.25 < float(factor.max()) < 1.31
+    wild = BrightnessContrast(0.9, 0.9, p=0.5)(x, generator_of())
+    assert 0 <= float(wild.min()) <= float(wild.max()) <= 1
+    same = sum(torch.equal(a, b) for a, b in zip(wild, x, strict=True))
+    assert 70 < same < 130
