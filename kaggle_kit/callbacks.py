@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kaggle_kit.events import Callback, CancelPass, LearnerState
+from kaggle_kit.events import Callback, CancelPass, CancelStep, LearnerState
+from kaggle_kit.trees import TensorTree, count_items
 
 
 class GradientClip(Callback):
@@ -84,7 +85,7 @@ class BatchTransform(Callback):
 
     def __init__(
         self,
-        transform: Callable[[Any, Any], tuple[Any, Any]],
+        transform: Callable[[Any, Any], tuple[TensorTree, TensorTree]],
         on_train: bool = True,
         on_valid: bool = False,
     ) -> None:
@@ -115,3 +116,55 @@ class SingleBatch(Callback):
         """End the pass after the last batch wanted."""
         if learner.batch_index + 1 >= self.batches:
             raise CancelPass
+
+
+class GradientAccumulation(Callback):
+    """One optimizer step for several batches: the gradients of one large batch.
+
+    Batches count by their sizes, so that a short last one does not weigh too much. At
+    the end of a pass what has been collected makes a step; where the batches have no
+    len(), it waits for the next epoch.
+
+    Args:
+        batches: Batches per step.
+    """
+
+    # First at a step: what is not yet complete must not be unscaled or clipped.
+    order = -100
+    in_valid = False
+    alters_step = True
+
+    def __init__(self, batches: int) -> None:
+        if batches < 1:
+            raise ValueError(f"at least 1 batch per step is needed, got {batches}")
+        self.batches = batches
+        self._waiting = 0
+        self._items = 0
+        self._usual = 0
+
+    def before_fit(self, learner: LearnerState) -> None:
+        """Start with nothing collected."""
+        self._waiting = self._items = self._usual = 0
+
+    def before_backward(self, learner: LearnerState) -> None:
+        """Give this batch its share of the step."""
+        items = count_items(learner.x)
+        if self._waiting == 0:
+            self._usual, self._items = items, 0
+        self._waiting += 1
+        self._items += items
+        learner.loss = learner.loss * (items / (self._usual * self.batches))
+
+    def before_step(self, learner: LearnerState) -> None:
+        """Put the step off until the batches are complete."""
+        last = learner.batch_index + 1 == learner.n_batches
+        if self._waiting < self.batches and not last:
+            raise CancelStep
+        # The shares were those of full batches; fewer or shorter ones get more.
+        correction = self._usual * self.batches / self._items
+        if correction != 1.0:
+            for group in learner.optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(correction)
+        self._waiting = 0

@@ -172,6 +172,38 @@ def check_config(
         )
 
 
+def save_learner(
+    learner: LearnerState, path: str | Path, config: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a learner's weights, optimizer and history; see `save_checkpoint`."""
+    return save_checkpoint(
+        path,
+        learner.model.state_dict(),
+        config,
+        optimizer=learner.optimizer.state_dict(),
+        history=learner.history,
+    )
+
+
+def load_learner(learner: LearnerState, path: str | Path) -> dict[str, Any]:
+    """Load weights, and where they are there optimizer and history.
+
+    Returns:
+        The configuration in the file.
+
+    Raises:
+        CheckpointError: The file is damaged or does not fit the model.
+    """
+    content = load_checkpoint(path)
+    load_model_state(learner.model, content["model"], path)
+    if "optimizer" in content:
+        learner.optimizer.load_state_dict(content["optimizer"])
+    learner.history[:] = content.get("history", [])
+    learner.epochs_done = len(learner.history)
+    config: dict[str, Any] = content["config"]
+    return config
+
+
 def train_or_load(
     learner: LearnerState,
     path: str | Path,

@@ -107,6 +107,44 @@ def accepts_channels_last(model: nn.Module, inputs: TensorTree) -> bool:
     return True
 
 
+class Placement:
+    """Where a model and its batches live, and in which memory format.
+
+    Args:
+        device: From `choose_device`.
+        channels_last: None takes it on the CPU, where convolutions are faster with it,
+            unless the model turns out not to compute with it.
+    """
+
+    def __init__(self, device: torch.device, channels_last: bool | None = None) -> None:
+        self.device = device
+        self._undecided = channels_last is None and device.type == "cpu"
+        self.memory_format = (
+            torch.channels_last
+            if channels_last or self._undecided
+            else torch.contiguous_format
+        )
+
+    def place_model(self, model: nn.Module) -> nn.Module:
+        """Move a model; its parameters stay the same objects."""
+        return model.to(self.device).to(memory_format=self.memory_format)
+
+    def place(self, tree: TensorTree) -> TensorTree:
+        """Move a batch."""
+        return move_batch(tree, self.device, self.memory_format)
+
+    def place_inputs(self, model: nn.Module, x: TensorTree) -> TensorTree:
+        """Move the inputs of a placed model; the first ones settle the format."""
+        x = self.place(x)
+        if self._undecided:
+            self._undecided = False
+            if not accepts_channels_last(model, x):
+                self.memory_format = torch.contiguous_format
+                self.place_model(model)
+                x = self.place(x)
+        return x
+
+
 def _required_device(preferred: str | torch.device) -> torch.device:
     try:
         device = _with_index(torch.device(preferred))

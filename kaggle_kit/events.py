@@ -26,7 +26,8 @@ An `after_` event is left out when its stage was cancelled; a `cleanup_` event a
 comes, after an error and after Ctrl-C too.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -273,3 +274,45 @@ def ordered_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
                 f"{callback!r} is no callback: derive its class from Callback"
             )
     return tuple(sorted(given, key=lambda callback: callback.order))
+
+
+class EventSender(LearnerState):
+    """Sends events to callbacks; the part of a learner that knows how."""
+
+    base_callbacks: tuple[Callback, ...]
+    _handlers: dict[bool, dict[str, tuple[CallbackEvent, ...]]]
+
+    def _bind(self, callbacks: tuple[Callback, ...]) -> None:
+        self.callbacks = callbacks
+        self._handlers = {
+            training: callback_table(callbacks, training) for training in (True, False)
+        }
+
+    def _call(self, event: str) -> None:
+        for handler in self._handlers[self.training][event]:
+            handler(self)
+
+    @contextmanager
+    def _stage(self, name: str, cancel: type[Exception]) -> Iterator[None]:
+        """Send the events around a stage, which the exception `cancel` cancels."""
+        try:
+            self._call(f"before_{name}")
+            yield
+            self._call(f"after_{name}")
+        except cancel:
+            pass
+        finally:
+            self._call(f"cleanup_{name}")
+
+    @contextmanager
+    def _with_callbacks(
+        self, extra: Iterable[Callback], base: Iterable[Callback] | None = None
+    ) -> Iterator[None]:
+        """Let more callbacks take part for a while, or others than the usual ones."""
+        before = self.callbacks
+        usual = self.base_callbacks if base is None else base
+        self._bind(ordered_callbacks([*usual, *extra]))
+        try:
+            yield
+        finally:
+            self._bind(before)

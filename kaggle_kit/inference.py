@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kaggle_kit.device import accepts_channels_last, move_batch
+from kaggle_kit.device import Placement
 from kaggle_kit.trees import TensorTree, join_tree, map_tree
 
 
@@ -103,16 +103,13 @@ def average_views(
     activation: Callable[[TensorTree], TensorTree] | None,
 ) -> TensorTree:
     """Mean over the views of the model's (activated) outputs."""
-    memory_format = _inference_format(device)
-    model.to(device).to(memory_format=memory_format).eval()
-    parts: list[Any] = []
+    placement = Placement(device)
+    placement.place_model(model).eval()
+    parts: list[TensorTree] = []
     with torch.inference_mode():
         for batch in batches:
             x = batch[0] if isinstance(batch, (tuple, list)) else batch
-            x = move_batch(x, device, memory_format)
-            if not parts and memory_format == torch.channels_last:
-                memory_format = _settled_format(model, x)
-                x = move_batch(x, device, memory_format)
+            x = placement.place_inputs(model, x)
             outputs = [_activated(model(view(x)), activation) for view in views]
             parts.append(map_tree(_as_result, mean_outputs(outputs)))
     if not parts:
@@ -142,15 +139,3 @@ def _activated(
     outputs: TensorTree, activation: Callable[[TensorTree], TensorTree] | None
 ) -> TensorTree:
     return outputs if activation is None else activation(outputs)
-
-
-def _inference_format(device: torch.device) -> torch.memory_format:
-    cpu = device.type == "cpu"
-    return torch.channels_last if cpu else torch.contiguous_format
-
-
-def _settled_format(model: nn.Module, x: TensorTree) -> torch.memory_format:
-    if accepts_channels_last(model, x):
-        return torch.channels_last
-    model.to(memory_format=torch.contiguous_format)
-    return torch.contiguous_format

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kaggle_kit.checkpoint import load_checkpoint, load_model_state, save_checkpoint
-from kaggle_kit.device import accepts_channels_last, choose_device, move_batch
+from kaggle_kit.checkpoint import load_learner, save_learner
+from kaggle_kit.device import Placement, choose_device
 from kaggle_kit.events import (
     Callback,
     CancelBatch,
@@ -18,18 +18,26 @@ from kaggle_kit.events import (
     CancelFit,
     CancelPass,
     CancelStep,
-    LearnerState,
-    callback_table,
+    EventSender,
     ordered_callbacks,
 )
+from kaggle_kit.inference import class_probabilities, mean_outputs
 from kaggle_kit.loaders import (
     Data,
     as_data,
     batch_count,
     set_batch_epoch,
     split_batch,
+    step_count,
 )
-from kaggle_kit.meters import Metric, PassMeter, PredictionCollector, metric_names
+from kaggle_kit.lr_finder import FoundRates, LearnerSnapshot, RateSweep
+from kaggle_kit.meters import (
+    InputView,
+    Metric,
+    PassMeter,
+    PredictionCollector,
+    metric_names,
+)
 from kaggle_kit.optimizers import (
     LearningRate,
     make_optimizer,
@@ -37,11 +45,13 @@ from kaggle_kit.optimizers import (
     spread_over_groups,
 )
 from kaggle_kit.progress import Progress
+from kaggle_kit.random_states import peek_inputs
 from kaggle_kit.schedules import one_cycle_callbacks
+from kaggle_kit.summary import ModelSummary, summarise_model
 from kaggle_kit.trees import TensorTree
 
 
-class Learner(LearnerState):
+class Learner(EventSender):
     """Trains a model on batches, validates every epoch, predicts.
 
     Args:
@@ -84,13 +94,8 @@ class Learner(LearnerState):
         self.loss_fn = loss.to(self.device) if isinstance(loss, nn.Module) else loss
         self.metrics = tuple(metrics)
         metric_names(self.metrics)
-        self._ask_format = channels_last is None and self.device.type == "cpu"
-        self.memory_format = (
-            torch.channels_last
-            if channels_last or self._ask_format
-            else torch.contiguous_format
-        )
-        self.model = model.to(self.device).to(memory_format=self.memory_format)
+        self.placement = Placement(self.device, channels_last)
+        self.model = self.placement.place_model(model)
         self.optimizer = make_optimizer(self.model, optimizer, lr, splitter)
         self.lr: LearningRate = [g["lr"] for g in self.optimizer.param_groups]
         given = ordered_callbacks(callbacks)
@@ -102,15 +107,13 @@ class Learner(LearnerState):
         self.loss = torch.zeros((), device=self.device)
         self._bind(self.base_callbacks)
 
-    # The five words of training; a callback sees the events around each.
+    # The five words of training.
 
     def predict(self, x: TensorTree) -> TensorTree:
         """Output of the model for one batch; gradients only in a training pass."""
         if self.model.training != self.training:
             self.model.train(self.training)
-        x = self._placed(x)
-        if self._ask_format:
-            x = self._settled(x)
+        x = self.placement.place_inputs(self.model, x)
         with torch.set_grad_enabled(self.training):
             return self.model(*x) if isinstance(x, tuple) else self.model(x)
 
@@ -160,7 +163,7 @@ class Learner(LearnerState):
         self._start_pass(name, batches)
         with self._stage(name, CancelPass):
             for self.batch_index, batch in enumerate(batches):
-                self.x, self.y = self._placed(split_batch(batch))
+                self.x, self.y = self.placement.place(split_batch(batch))
                 self.target = self.y
                 with self._stage("batch", CancelBatch):
                     self._one_batch()
@@ -229,7 +232,7 @@ class Learner(LearnerState):
         """
         extra = one_cycle_callbacks(
             self.optimizer,
-            self._count_steps(epochs),
+            step_count(self.data.train, epochs),
             pct_start,
             div_factor,
             final_div_factor,
@@ -238,11 +241,38 @@ class Learner(LearnerState):
         )
         self.fit(epochs, max_lr, [*extra, *callbacks])
 
+    def lr_find(
+        self, start: float = 1e-6, end: float = 10.0, steps: int = 100
+    ) -> FoundRates:
+        """Try rising learning rates; model, optimizer and random state are put back.
+
+        Only callbacks that change the computation of a step take part. Plot `losses`
+        over `rates` on a logarithmic axis to see more than the suggestion.
+
+        Args:
+            start: First learning rate.
+            end: Last learning rate; the search ends earlier when the loss blows up.
+            steps: Number of steps.
+        """
+        sweep, snapshot = RateSweep(start, end, steps), LearnerSnapshot(self)
+        base = [callback for callback in self.base_callbacks if callback.alters_step]
+        try:
+            with self._fitting(steps, self.lr, [sweep], base):
+                while self.epoch < self.epochs:
+                    self._one_epoch(train=True, valid=False)
+                    self.epoch += 1
+        finally:
+            snapshot.restore(self)
+        return sweep.found()
+
     # Evaluation.
 
     def validate(self, batches: Iterable[Any] | None = None) -> dict[str, float]:
         """Loss and metrics on the validation batches, or on those given."""
-        self._one_pass("validate", self._valid_or(batches))
+        chosen = self.data.valid if batches is None else batches
+        if chosen is None:
+            raise ValueError("the Learner has no validation batches; pass some")
+        self._one_pass("validate", chosen)
         return self._pass_row("")
 
     def get_preds(
@@ -266,72 +296,76 @@ class Learner(LearnerState):
             for, a tuple `(preds, targets, losses)`.
         """
         collector = PredictionCollector(activation, self.loss_fn if with_loss else None)
-        with self._with_callbacks([collector]):
-            self._one_pass("validate", self._valid_or(batches))
-        preds, targets, losses = collector.joined()
+        preds, targets, losses = self._collect(batches, collector)
         if (with_targets or with_loss) and targets is None:
             raise ValueError("targets or losses were asked for, but batches have none")
         extra = [targets] * with_targets + [losses] * with_loss
         return (preds, *extra) if extra else preds
 
+    def tta(
+        self,
+        views: Sequence[Callable[[Tensor], Tensor]],
+        batches: Iterable[Any] | None = None,
+        activation: Callable[[TensorTree], TensorTree] = class_probabilities,
+    ) -> TensorTree:
+        """Mean of the activated predictions over views of each image, on the CPU.
+
+        Args:
+            views: Each called with x, (B, C, H, W), as the model sees it; the image as
+                it is counts only if `identity_view` is among them.
+            batches: Validation batches by default.
+            activation: Applied before averaging.
+        """
+        if not views:
+            raise ValueError("test-time augmentation needs at least one view")
+        passes = [
+            self._collect(batches, PredictionCollector(activation), InputView(view))[0]
+            for view in views
+        ]
+        return mean_outputs(passes)
+
+    def summary(self, x: TensorTree | None = None) -> ModelSummary:
+        """Every layer with shapes, parameters and work; a table in a notebook.
+
+        Args:
+            x: A batch of inputs; the first training batch by default.
+        """
+        if x is None:
+            x = peek_inputs(self.data.train)
+        x = self.placement.place_inputs(self.model, x)
+        return summarise_model(self.model, x)
+
     # Files.
 
     def save(self, path: str | Path, config: Mapping[str, Any] | None = None) -> Path:
         """Write weights, optimizer and history; see `save_checkpoint`."""
-        return save_checkpoint(
-            path,
-            self.model.state_dict(),
-            config,
-            optimizer=self.optimizer.state_dict(),
-            history=self.history,
-        )
+        return save_learner(self, path, config)
 
     def load(self, path: str | Path) -> dict[str, Any]:
-        """Load weights, and where they are there optimizer and history.
-
-        Returns:
-            The configuration in the file.
+        """Load what `save` wrote, or weights alone; returns the file's configuration.
 
         Raises:
             CheckpointError: The file is damaged or does not fit the model.
         """
-        content = load_checkpoint(path)
-        load_model_state(self.model, content["model"], path)
-        if "optimizer" in content:
-            self.optimizer.load_state_dict(content["optimizer"])
-        self.history[:] = content.get("history", [])
-        self.epochs_done = len(self.history)
-        config: dict[str, Any] = content["config"]
-        return config
+        return load_learner(self, path)
 
     # Machinery.
 
-    def _call(self, event: str) -> None:
-        for handler in self._handlers[self.training][event]:
-            handler(self)
-
-    @contextmanager
-    def _stage(self, name: str, cancel: type[Exception]) -> Iterator[None]:
-        try:
-            self._call(f"before_{name}")
-            yield
-            self._call(f"after_{name}")
-        except cancel:
-            pass
-        finally:
-            self._call(f"cleanup_{name}")
-
     @contextmanager
     def _fitting(
-        self, epochs: int, lr: LearningRate, callbacks: Iterable[Callback]
+        self,
+        epochs: int,
+        lr: LearningRate,
+        callbacks: Iterable[Callback],
+        base: Iterable[Callback] | None = None,
     ) -> Iterator[None]:
         groups = self.optimizer.param_groups
         kept = [{k: v for k, v in g.items() if k != "params"} for g in groups]
         self.epoch, self.epochs, self.step = 0, epochs, 0
-        self.n_steps = self._count_steps(epochs)
+        self.n_steps = step_count(self.data.train, epochs)
         set_hyper(self.optimizer, "lr", spread_over_groups(lr, len(groups)))
         try:
-            with self._with_callbacks(callbacks), self._stage("fit", CancelFit):
+            with self._with_callbacks(callbacks, base), self._stage("fit", CancelFit):
                 yield
         finally:
             # Schedules hold for one fit. A resume may have replaced the groups.
@@ -343,25 +377,6 @@ class Learner(LearnerState):
             self.optimizer.zero_grad()
             self.training = False
             self.model.eval()
-
-    @contextmanager
-    def _with_callbacks(self, callbacks: Iterable[Callback]) -> Iterator[None]:
-        before = self.callbacks
-        self._bind(ordered_callbacks([*self.base_callbacks, *callbacks]))
-        try:
-            yield
-        finally:
-            self._bind(before)
-
-    def _bind(self, callbacks: tuple[Callback, ...]) -> None:
-        self.callbacks = callbacks
-        self._handlers = {
-            training: callback_table(callbacks, training) for training in (True, False)
-        }
-
-    def _count_steps(self, epochs: int) -> int | None:
-        length = batch_count(self.data.train)
-        return None if length is None else length * epochs
 
     def _start_pass(self, name: str, batches: Iterable[Any]) -> None:
         self.training = name == "train"
@@ -376,20 +391,12 @@ class Learner(LearnerState):
         row = {f"{prefix or 'valid_'}loss": self.meter.mean_loss()}
         return row | {f"{prefix}{k}": v for k, v in self.meter.result().items()}
 
-    def _valid_or(self, batches: Iterable[Any] | None) -> Iterable[Any]:
-        chosen = self.data.valid if batches is None else batches
-        if chosen is None:
-            raise ValueError("the Learner has no validation batches; pass some")
-        return chosen
-
-    def _placed(self, tree: TensorTree) -> TensorTree:
-        return move_batch(tree, self.device, self.memory_format)
-
-    def _settled(self, x: TensorTree) -> TensorTree:
-        """Give up channels_last, once, for a model that cannot compute with it."""
-        self._ask_format = False
-        if accepts_channels_last(self.model, x):
-            return x
-        self.memory_format = torch.contiguous_format
-        self.model.to(memory_format=self.memory_format)
-        return self._placed(x)
+    def _collect(
+        self,
+        batches: Iterable[Any] | None,
+        collector: PredictionCollector,
+        *others: Callback,
+    ) -> tuple[TensorTree, TensorTree, TensorTree]:
+        with self._with_callbacks([collector, *others]):
+            self.validate(batches)
+        return collector.joined()

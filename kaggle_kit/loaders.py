@@ -64,6 +64,12 @@ def batch_count(batches: Iterable[Any]) -> int | None:
         return None
 
 
+def step_count(batches: Iterable[Any], epochs: int) -> int | None:
+    """Number of batches in some epochs, None where the iterable does not say."""
+    length = batch_count(batches)
+    return None if length is None else length * epochs
+
+
 def set_batch_epoch(batches: Iterable[Any], epoch: int) -> None:
     """Tell batches (or their sampler) the epoch, which names their order."""
     for owner in (batches, getattr(batches, "sampler", None)):

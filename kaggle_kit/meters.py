@@ -126,6 +126,21 @@ class PassMeter:
         return values
 
 
+class InputView(Callback):
+    """Shows the model another view of each input.
+
+    Args:
+        view: Called with x, returns the same shape.
+    """
+
+    def __init__(self, view: Callable[[Tensor], Tensor]) -> None:
+        self.view = view
+
+    def before_predict(self, learner: LearnerState) -> None:
+        """Replace the input."""
+        learner.x = self.view(learner.x)
+
+
 class PredictionCollector(Callback):
     """Keeps what the model predicts in a pass, on the CPU.
 

@@ -416,9 +416,9 @@ def test_a_model_that_views_is_trained_in_standard_memory_order():
             return self.head(self.conv(x).view(len(x), -1))
 
     learner = small_learner(model=Views())
-    assert learner.memory_format is torch.channels_last
+    assert learner.placement.memory_format is torch.channels_last
     learner.fit(1)
-    assert learner.memory_format is torch.contiguous_format
+    assert learner.placement.memory_format is torch.contiguous_format
     assert learner.history[0]["train_loss"] < 2.4
     with pytest.raises(RuntimeError, match="view size is not compatible"):
         small_learner(model=Views(), channels_last=True).fit(1)
