@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kernel_builder.companions import find_companions, target_of
+from kernel_builder.embed_proof import prove_blocks
 from kernel_builder.embed_runtime import FOLDER_PREFIX, RUNTIME
 from kernel_builder.embed_text import Literal, quote_bytes
 from kernel_builder.emitted import Cell, Emitted, Origin
 from kernel_builder.errors import ToolError
+from kernel_builder.header import header_lines
 from kernel_builder.modules import MAIN, Closure, Module
 from kernel_builder.sources import Source
 
@@ -188,6 +190,7 @@ class _Page:
         self._entry_cell(body, len(entry.text.split("\n")) - len(body) + 1)
         text = "\n".join(self.text).rstrip("\n") + "\n"
         origins = self.origins[: text.count("\n")]
+        prove_blocks(text, {block.target: block.digest for block in self.blocks})
         return Emitted(
             text, tuple(origins), "embed", tuple(self.notes), tuple(self.cells)
         )
@@ -297,17 +300,17 @@ def _without_cookie(source: Source) -> list[str]:
 
 
 def _header(closure: Closure, blocks: list[Block]) -> list[str]:
-    entry = closure.entry
-    lines = [
-        f"# kaggle-kit build, embed form, of {entry.label}.",
+    """Give the header; the companions' hashes follow those of the modules."""
+    lines = header_lines(closure, "embed")[:-1]
+    named = {module.label for module in closure.everything}
+    lines += [f"#   {b.digest}  {b.label}" for b in blocks if b.label not in named]
+    return [
+        *lines,
         "#",
-        "# The project's own files follow in readable blocks. They are written to a",
-        "# temporary folder first on sys.path, then the kernel's own code runs below.",
-        "#",
-        f"#   sha256 {entry.source.sha256[:16]}  {entry.label}",
+        "# The project's files follow in readable blocks. They are written to a",
+        "# temporary folder that is first on sys.path; then the kernel itself runs.",
+        "",
     ]
-    lines += [f"#   sha256 {block.digest[:16]}  {block.label}" for block in blocks]
-    return [*lines, ""]
 
 
 def _banner(title: str) -> list[str]:

@@ -150,8 +150,6 @@ class _KkFiles:
             sys.path.insert(0, str(self.folder))
         if set_file and (self.folder / entry).exists():
             caller.f_globals["__file__"] = str(self.folder / entry)
-        if self.notebook and sys.argv[1:2] == ["-f"]:
-            sys.argv[:] = [entry]  # the notebook server's arguments, not the kernel's
 
 
 RUNTIME: Final = inspect.getsource(_KkFiles)

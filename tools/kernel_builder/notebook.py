@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from kernel_builder.cells import assign_docstring, split_cells
 from kernel_builder.emitted import Cell, Emitted, Origin
+from kernel_builder.notebook_ways import allow_exit, setup_cells
 
 _HIDDEN: Final = {
     "_kg_hide-input": True,
@@ -32,6 +33,7 @@ _METADATA: Final = {
         "pygments_lexer": "ipython3",
     },
 }
+_HEADS: Final = ("__doc__ = ", "from __future__ ")
 
 
 class Notebook(NamedTuple):
@@ -66,7 +68,17 @@ def _lay_out(emitted: Emitted) -> list[Cell]:
         if cell.heading:
             cells.append(Cell("markdown", "", f"### {cell.heading}", 0))
         cells += split_cells(cell)
-    return _with_docstring([cell for cell in cells if cell.text.strip()])
+    cells = _with_docstring([cell for cell in cells if cell.text.strip()])
+    return _after_head(allow_exit(cells, emitted.text), setup_cells(emitted.text))
+
+
+def _after_head(cells: list[Cell], setup: list[Cell]) -> list[Cell]:
+    """Put the setup before the first cell that runs something."""
+    for index, cell in enumerate(cells):
+        is_head = cell.kind == "markdown" or cell.text.startswith(_HEADS)
+        if not is_head:
+            return [*cells[:index], *setup, *cells[index:]]
+    return [*cells, *setup]
 
 
 def _with_docstring(cells: list[Cell]) -> list[Cell]:

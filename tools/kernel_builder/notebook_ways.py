@@ -1,0 +1,104 @@
+"""Where a notebook would treat a script's code differently, and what to do about it.
+
+A notebook's process has the server's arguments and a running event loop, and takes any
+SystemExit for an error. A kernel that parses arguments, calls `asyncio.run` or ends
+with `sys.exit(main())` runs as the script does because of the few lines added here.
+"""
+
+import ast
+import re
+from dataclasses import replace
+from typing import Final
+
+from kernel_builder.emitted import Cell
+
+_ARGUMENTS: Final = re.compile(
+    r"\bargv\b|\b(?:argparse|optparse|getopt|click|typer|fire|docopt|absl|tyro|unittest)\b"
+)
+_LOOP: Final = re.compile(r"\basyncio\b")
+_EXIT: Final = re.compile(r"\b(?:exit|SystemExit|argparse|main\(\))")
+
+_SET_ARGUMENTS: Final = """\
+# The arguments of this process are the notebook server's; a kernel gets none.
+__import__("sys").argv[1:] = []"""
+_OWN_LOOP: Final = '''\
+# A notebook already runs an event loop: asyncio.run works in a thread beside it.
+def _kk_own_loop():
+    import asyncio
+    import contextvars
+    from concurrent.futures import ThreadPoolExecutor
+
+    run_here = asyncio.run
+
+    def run(main, **options):
+        """Run a coroutine to its end, in a thread of its own."""
+        context = contextvars.copy_context()
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(context.run, run_here, main, **options).result()
+
+    asyncio.run = run
+
+
+_kk_own_loop()
+del _kk_own_loop'''
+_EXIT_OK: Final = """\
+except SystemExit as _kk_exit:  # a notebook takes even exit code 0 for an error
+    if _kk_exit.code not in (None, 0):
+        raise"""
+
+
+def setup_cells(text: str) -> list[Cell]:
+    """Give the cells that must run first, for what the built text uses."""
+    parts = []
+    if _ARGUMENTS.search(text):
+        parts.append(_SET_ARGUMENTS)
+    if _LOOP.search(text):
+        parts.append(_OWN_LOOP)
+    if not parts:
+        return []
+    return [Cell("code", "", "\n\n".join(parts), 0, collapsed=True)]
+
+
+def allow_exit(cells: list[Cell], text: str) -> list[Cell]:
+    """Let the kernel's last statement leave with exit code 0, as a script may."""
+    if not _EXIT.search(text):
+        return cells
+    last = max((i for i, cell in enumerate(cells) if _is_own(cell)), default=-1)
+    if last < 0:
+        return cells
+    return [*cells[:last], *_guarded(cells[last]), *cells[last + 1 :]]
+
+
+def _is_own(cell: Cell) -> bool:
+    """Say whether a cell is the kernel's: no module, nor the mark of a run's end."""
+    if cell.kind != "code" or cell.collapsed or cell.heading:
+        return False
+    return not re.match(r'if __name__ == "__main__": .*"kaggle-kit run ', cell.text)
+
+
+def _guarded(cell: Cell) -> list[Cell]:
+    body = ast.parse(cell.text).body
+    lines = cell.text.split("\n")
+    if not body or not isinstance(body[-1], ast.If | ast.Expr | ast.Raise):
+        return [cell]
+    node = body[-1]
+    start, stop = node.lineno - 1, node.end_lineno or node.lineno
+    before = body[-2].end_lineno if len(body) > 1 else 0
+    if before == node.lineno or _has_long_string(node):
+        return [cell]
+    # Comments right above the statement stay with it.
+    shown = [f"    {line}" if line else "" for line in lines[start:stop]]
+    text = "\n".join(["try:", *shown, _EXIT_OK, *lines[stop:]])
+    first = cell.first_line + start - 1 if cell.first_line else 0
+    head = "\n".join(lines[:start]).rstrip()
+    kept = [replace(cell, text=head)] if head else []
+    return [*kept, replace(cell, text=text, first_line=max(first, 0))]
+
+
+def _has_long_string(node: ast.AST) -> bool:
+    """Say whether indenting the lines would change a string."""
+    return any(
+        isinstance(inner, ast.Constant | ast.JoinedStr)
+        and inner.lineno != inner.end_lineno
+        for inner in ast.walk(node)
+    )
