@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from kernel_builder import cli
+from kernel_builder import cli, remote
 from kernel_builder.client import KaggleClient
 from stand_in.safety import safe_environment
-from stand_in.server import StandIn
+from stand_in.server import Server, StandIn
 
 OLDEST = "2.2.4"
 OLDEST_SDK = "0.1.37"
@@ -115,11 +116,47 @@ class Desk:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+class KeptClient(KaggleClient):
+    """A client whose process serves the next command too: starting one takes long."""
+
+    idle: ClassVar[list[KaggleClient]] = []
+
+    def __new__(cls, *_: object, **__: object) -> "KeptClient":
+        return cls.idle.pop() if cls.idle else super().__new__(cls)
+
+    def __init__(self, python: str | None = None, call_timeout: float = 60.0) -> None:
+        if not hasattr(self, "python"):
+            super().__init__(python, call_timeout)
+        self.call_timeout = call_timeout
+        self.notes = []
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.idle.append(self)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Server]:
+    """One port for all tests of a worker, so that clients can be kept."""
+    server = Server()
+    yield server
+    for client in KeptClient.idle:
+        client.close()
+    server.shutdown()
+    server.server_close()
+
+
 @pytest.fixture
-def kaggle() -> Iterator[StandIn]:
-    with StandIn() as server:
+def kaggle(site: Server) -> Iterator[StandIn]:
+    with StandIn(site) as server:
         yield server
         assert server.strangers == [], "somebody asked for a host that is not here"
+
+
+@pytest.fixture
+def fresh_clients() -> bool:
+    """Whether every command starts a client of its own; a test may override it."""
+    return False
 
 
 @pytest.fixture
@@ -132,6 +169,7 @@ def client_folders() -> tuple[Path, ...]:
 def desk(
     kaggle: StandIn,
     client_folders: tuple[Path, ...],
+    fresh_clients: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -143,6 +181,8 @@ def desk(
         monkeypatch.delenv(name)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
+    if not (client_folders or fresh_clients):
+        monkeypatch.setattr(remote, "KaggleClient", KeptClient)
     folder = tmp_path / "repository"
     (folder / ".git").mkdir(parents=True)
     monkeypatch.chdir(folder)

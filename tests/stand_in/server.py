@@ -47,10 +47,21 @@ class Fault:
     times: int = 1
 
 
+class Server(ThreadingHTTPServer):
+    """A port of 127.0.0.1 that serves whichever pretended Kaggle is open."""
+
+    daemon_threads = True
+    kaggle: "StandIn"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+
 class StandIn:
     """State of the pretended Kaggle; `with StandIn() as kaggle:` serves it."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server | None = None) -> None:
         self.kernels: dict[str, list[Version]] = {}
         self.requests: list[tuple[str, dict]] = []
         self.gets: list[tuple[str, dict[str, str]]] = []
@@ -69,21 +80,19 @@ class StandIn:
         self.scores: list[dict] = [{"status": "COMPLETE", "publicScore": "0.98765"}]
         self.lock = threading.RLock()
         self.closing = threading.Event()
-        handler = type("Handler", (_Handler,), {"kaggle": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
+        self.server = server or Server()
+        self.own = server is None
         self.port = self.server.server_address[1]
 
     def __enter__(self) -> "StandIn":
-        threading.Thread(
-            target=self.server.serve_forever, args=(0.02,), daemon=True
-        ).start()
+        self.server.kaggle = self
         return self
 
     def __exit__(self, *_: object) -> None:
         self.closing.set()
-        self.server.shutdown()
-        self.server.server_close()
+        if self.own:
+            self.server.shutdown()
+            self.server.server_close()
 
     def fail(self, method: str, **how: object) -> None:
         """Meet the next calls of `method` ("GET" for downloads) with a fault."""
@@ -229,8 +238,12 @@ class StandIn:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    kaggle: StandIn
     protocol_version = "HTTP/1.1"
+    server: Server
+
+    @property
+    def kaggle(self) -> StandIn:
+        return self.server.kaggle
 
     def log_message(self, *_: object) -> None:
         pass
@@ -381,6 +394,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drop(self, *, reset: bool) -> None:
         if reset:
+            # What was sent must be read first: a reset throws it away.
+            time.sleep(0.1)
             # No linger: the peer sees a reset, not an orderly end.
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -179,7 +179,7 @@ def _fetch_file(
                 "download",
                 patience,
                 url=urls[name],
-                path=str(part),
+                path=str(part.absolute()),
                 read_timeout=min(SILENCE, client.call_timeout),
             )
             break

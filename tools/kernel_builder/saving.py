@@ -100,7 +100,7 @@ def _save(
             answer: dict[str, Any] = client.call(
                 "push",
                 timeout=limit,
-                folder=str(prepared.folder),
+                folder=str(prepared.folder.absolute()),
                 session_seconds=seconds,
             )
         except CallError as failure:

@@ -156,7 +156,7 @@ def _hand_in(
     if code:
         args |= {"kernel": run.kernel, "version": run.version, "name": NAME}
     else:
-        args |= {"path": str(path)}
+        args |= {"path": str(path.absolute())}
     try:
         limit = max(1.0, patience.deadline.within(10 * client.call_timeout))
         op = "submit_code" if code else "submit_file"

@@ -1,0 +1,176 @@
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from stand_in.fixtures import GOOD, Desk
+from stand_in.running import Outcome, log_json, run_source
+from stand_in.server import StandIn
+
+OLD_FILES = {"submission.csv": b"id,label\n1,0\n2,0\n"}
+OLD_LOG = log_json("kaggle-kit run 20260101-000000-0000 start\nold\n")
+
+
+def slowly(kaggle: StandIn, seconds: float) -> Callable[[str], Outcome]:
+    def run(source: str) -> Outcome:
+        kaggle.closing.wait(seconds)
+        return run_source(source)
+
+    return run
+
+
+@pytest.mark.parametrize("status", ["COMPLETE", "ERROR"])
+def test_an_older_run_is_never_taken_for_the_new_one(
+    desk: Desk, kaggle: StandIn, status: str
+):
+    """A server (or the client 2.2.4) that answers with the latest finished run."""
+    kaggle.pins_versions = False
+    kaggle.add_version("tester/my-kernel", Outcome(status, OLD_LOG, OLD_FILES, "old"))
+    kaggle.kernels["tester/my-kernel"][0].stage = "COMPLETE"
+    kaggle.run = slowly(kaggle, 1.0)
+    result = desk.push()
+    assert result.code == 0, result.text
+    assert "an older run's answer is not taken" in result.out
+    assert (desk.runs / "v2" / "submission.csv").read_text().startswith("id,label\n1,7")
+
+
+@pytest.mark.parametrize(
+    "log", [OLD_LOG, log_json("no mark at all\n"), "", "[]"], ids=range(4)
+)
+def test_an_end_that_is_not_proven_ends_at_the_deadline(
+    desk: Desk, kaggle: StandIn, log: str
+):
+    kaggle.run = lambda source: Outcome("COMPLETE", log, OLD_FILES)
+    result = desk.push("--deadline", "0.015")
+    assert result.code == 7
+    assert "still shows the end of another run" in result.err
+    assert not (desk.runs / "v1").exists()
+
+
+def test_a_run_without_end_ends_at_the_deadline_and_is_picked_up_later(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.run = slowly(kaggle, 3.0)
+    result = desk.push("--deadline", "0.04")
+    assert result.code == 7
+    assert "still RUNNING" in result.err
+    assert "`wait` picks it up again" in result.err
+    again = desk.run("wait")
+    assert again.code == 0, again.text
+    assert (desk.runs / "v1" / "submission.csv").exists()
+
+
+def test_a_cancelled_run_is_a_failure_and_its_partial_output_comes_home(
+    desk: Desk, kaggle: StandIn
+):
+    def cancelled(source: str) -> Outcome:
+        done = run_source(source)
+        return Outcome("CANCEL_ACKNOWLEDGED", done.log, done.files)
+
+    kaggle.run = cancelled
+    result = desk.push()
+    assert result.code == 6
+    assert "CANCEL_ACKNOWLEDGED" in result.err
+    assert (desk.runs / "v1" / "submission.csv").exists()
+
+
+def test_kaggle_s_own_reason_is_shown(desk: Desk, kaggle: StandIn):
+    reason = "Your notebook tried to allocate more memory than is available."
+    kaggle.run = lambda source: Outcome("ERROR", run_source(source).log, {}, reason)
+    result = desk.push()
+    assert result.code == 6
+    assert reason in result.err
+
+
+def test_a_run_that_fails_before_its_first_line_is_a_failure(
+    desk: Desk, kaggle: StandIn
+):
+    def refused(source: str) -> Outcome:
+        time.sleep(0.5)
+        return Outcome("ERROR", log_json("No kernel name found\n", "stderr"))
+
+    kaggle.run = refused
+    result = desk.push("--deadline", "0.5")
+    assert result.code == 6
+    assert "No kernel name found" in result.out
+
+
+def test_complete_without_the_last_line_is_a_failure(desk: Desk):
+    desk.write(f"import os\n\n{GOOD}\nprint('leaving', flush=True)\nos._exit(0)\n")
+    result = desk.push()
+    assert result.code == 6
+    assert "never came to its last line" in result.err
+    assert (desk.runs / "v1" / "submission.csv").exists()
+
+
+def test_a_log_that_kaggle_cut_is_no_failure(desk: Desk, kaggle: StandIn):
+    def cut(source: str) -> Outcome:
+        done = run_source(source)
+        return Outcome("COMPLETE", done.log[:10_000_000], done.files)
+
+    kaggle.run = cut
+    desk.write(GOOD + "for _ in range(1100):\n    print('x' * 10_000)\n")
+    result = desk.push()
+    assert result.code == 0, result.text
+    assert (desk.runs / "v1" / "my-kernel.log").stat().st_size > 9_000_000
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 502, "body": "<html>502 Bad Gateway</html>"},
+        {"status": 429, "headers": {"Retry-After": "0"}},
+        {"reset": True},
+    ],
+    ids=["500", "502 page", "429", "reset"],
+)
+def test_trouble_while_waiting_is_put_up_with(desk: Desk, kaggle: StandIn, fault: dict):
+    kaggle.fail("GetKernelSessionStatus", status=404)
+    kaggle.fail("GetKernelSessionStatus", times=2, **fault)
+    kaggle.fail("ListKernelSessionOutput", times=1, **fault)
+    result = desk.push()
+    assert result.code == 0, result.text
+    assert "no answer" in result.out
+
+
+def test_a_server_that_never_answers_again_is_a_network_failure(
+    desk: Desk, kaggle: StandIn
+):
+    desk.run("push")
+    kaggle.fail("GetKernelSessionStatus", status=500, times=999)
+    result = desk.run("wait", "--deadline", "0.04")
+    assert result.code == 8
+    assert "still runs on Kaggle" in result.err
+
+
+def test_a_key_withdrawn_while_waiting(desk: Desk, kaggle: StandIn):
+    desk.run("push")
+    kaggle.keys.clear()
+    result = desk.run("wait")
+    assert result.code == 10
+
+
+def test_wait_without_a_push_says_what_there_is(desk: Desk):
+    result = desk.run("wait")
+    assert result.code == 2
+    assert "the latest known: none" in result.err
+
+
+def test_logs_are_mapped_and_follow(desk: Desk, kaggle: StandIn):
+    desk.write("def load():\n    raise RuntimeError('no such column')\n\n\nload()\n")
+    desk.push()
+    shown = desk.run("logs")
+    assert shown.code == 0
+    assert "RuntimeError: no such column" in shown.out
+    raw = json.loads(kaggle.kernels["tester/my-kernel"][0].outcome.log)
+    assert raw[0]["data"] in desk.run("logs", "--raw").out
+
+
+def test_the_log_is_shown_while_the_kernel_runs(desk: Desk, kaggle: StandIn):
+    kaggle.run = slowly(kaggle, 1.5)
+    code = desk.run("push").code
+    assert code == 0
+    result = desk.run("logs", "--follow")
+    assert result.code == 0, result.text
+    assert "  | validation accuracy 0.97" in result.out
