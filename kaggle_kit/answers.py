@@ -1,6 +1,7 @@
 """The text of a submission file: its rows, what a cell is, what the sample asks for."""
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,10 +14,6 @@ _ANSWER_INFINITE = ("inf", "infinity")
 # first three name no class, the others might ("None" as a kind of defect).
 _ANSWER_NOT_TEXT = ("nan", "<na>", "nat")
 _ANSWER_MISSING = (*_ANSWER_NOT_TEXT, "none", "null", "na", "n/a", "#n/a")
-
-# Cells found good are looked up instead of judged again: as many, and up to this long.
-_ANSWER_REMEMBERED = 10_000
-_ANSWER_SHORT = 32
 
 
 class AnswerFileError(ValueError):
@@ -70,18 +67,18 @@ def answer_kind(cell: str) -> str:
     """
     if _ANSWER_INTEGER.fullmatch(cell):
         return "integer"
+    if _ANSWER_NUMBER.fullmatch(cell):
+        return "infinite" if math.isinf(float(cell)) else "number"
     if cell in _ANSWER_BOOLEANS:
         return "boolean"
     word = cell.strip().lower()
+    unsigned = word.lstrip("+-")
     if not word:
         return "empty"
-    unsigned = word.lstrip("+-")
     if unsigned in _ANSWER_MISSING:
         return "missing"
     if unsigned in _ANSWER_INFINITE:
         return "infinite"
-    if _ANSWER_NUMBER.fullmatch(cell):
-        return "infinite" if abs(float(cell)) == float("inf") else "number"
     return "text"
 
 
@@ -92,12 +89,10 @@ class AnswerColumn:
     Attributes:
         kinds: Every kind of cell in the sample, with the first such cell.
         seen: Kinds met in the submission.
-        good: Short cells of the submission found good before.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
-    good: set[str] = field(default_factory=set)
 
     def wanted(self) -> str:
         """The narrowest kind that fits every filled cell, "any" if none is filled."""
@@ -110,11 +105,16 @@ class AnswerColumn:
             return "boolean"
         return "number" if filled <= {"integer", "number", "infinite"} else "text"
 
-    def _fault_of(self, cell: str, kind: str) -> str:
-        wanted = self.wanted()
+    def fault(self, cell: str) -> str:
+        """What is wrong with an answer; empty if nothing is."""
+        kind = answer_kind(cell)
+        self.seen.add(kind)
         # Masks may be empty, and a class called None, where the sample shows it.
-        if kind in self.kinds or (wanted == "number" and kind == "integer"):
-            return ""
+        return "" if kind in self.kinds else self._fault_of(cell, kind)
+
+    def _fault_of(self, cell: str, kind: str) -> str:
+        """The fault of a cell of a kind that the sample does not have."""
+        wanted = self.wanted()
         if kind == "empty":
             return "empty cells (NaN or None)" if wanted != "any" else ""
         if kind == "infinite":
@@ -122,6 +122,8 @@ class AnswerColumn:
         if kind == "missing":
             is_word = cell.strip().lower() not in _ANSWER_NOT_TEXT
             return "" if is_word and wanted == "text" else "missing values"
+        if wanted == "number" and kind == "integer":
+            return ""
         if wanted == "integer" and kind == "number" and float(cell).is_integer():
             return "whole numbers with a decimal point (convert with .astype(int))"
         return {
@@ -129,18 +131,6 @@ class AnswerColumn:
             "number": "must be numbers, as in the sample",
             "boolean": "must be True or False, as in the sample",
         }.get(wanted, "")
-
-    def fault(self, cell: str) -> str:
-        """What is wrong with an answer; empty if nothing is."""
-        if cell in self.good:
-            return ""
-        kind = answer_kind(cell)
-        self.seen.add(kind)
-        fault = self._fault_of(cell, kind)
-        remember = len(cell) <= _ANSWER_SHORT and len(self.good) < _ANSWER_REMEMBERED
-        if remember and not fault:
-            self.good.add(cell)
-        return fault
 
     def text_not_numbers(self) -> str:
         """An example from the sample, if it has no numbers and the answers only those.

@@ -114,16 +114,20 @@ class _SubmissionRows:
             text = f"rows whose number of cells is not {self.width} as in the header"
             self.faults.add(text, f"line {line} ({len(row)} cells)")
             return
-        where = f"line {line}"
-        if self.id_place is not None:
-            row_id = row[self.id_place]
-            where = f"line {line} ({self.id_name} {_submission_shorten(row_id)})"
-            if self.ids.setdefault(row_id, line) != line:
-                self.faults.add(f"column {self.id_name}: ids appear again", where)
+        row_id = None if self.id_place is None else row[self.id_place]
+        if row_id is not None and self.ids.setdefault(row_id, line) != line:
+            text = f"column {self.id_name}: ids appear again"
+            self.faults.add(text, self._where(line, row_id))
         for name, place, column in self.columns:
             if fault := column.fault(row[place]):
                 cell = _submission_shorten(row[place])
+                where = self._where(line, row_id)
                 self.faults.add(f"column {name}: {fault}", f"{where} has {cell}")
+
+    def _where(self, line: int, row_id: str | None) -> str:
+        if row_id is None:
+            return f"line {line}"
+        return f"line {line} ({self.id_name} {_submission_shorten(row_id)})"
 
     def _compare_ids(self) -> None:
         for row_id, line in self.ids.items():

@@ -112,20 +112,12 @@ EMPTY = "empty cells (NaN or None)"
 def test_faults_of_single_cells(sample, cell, fault):
     column = AnswerColumn({answer_kind(sample): sample})
     assert column.fault(cell) == fault
-    assert column.fault(cell) == fault  # remembered cells are judged alike
 
 
 def test_masks_may_be_empty_where_the_sample_has_empty_cells():
     column = AnswerColumn({"text": "1 2", "empty": ""})
     assert column.fault("") == ""
     assert column.fault("nan") == "missing values"
-
-
-def test_only_short_cells_are_remembered():
-    column = AnswerColumn({"text": "1 2"})
-    column.fault("1 1 " * 1000)
-    column.fault("3 4")
-    assert column.good == {"3 4"}
 
 
 @pytest.mark.parametrize(
