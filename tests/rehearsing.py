@@ -2,11 +2,12 @@
 
 import json
 import textwrap
-from pathlib import Path
-from types import SimpleNamespace
 
+from kernel_builder.build import Built
+from kernel_builder.emitted import Origin
 from kernel_builder.project import load_project
 from kernel_builder.rehearsal import RehearsalOptions, rehearse
+from kernel_builder.source_map import SourceMap
 
 GOOD = """
     import csv, os
@@ -44,24 +45,27 @@ def write_kernel(folder, code, **metadata):
     return folder
 
 
-def as_built(kernel, code_path=None):
+def as_built(kernel):
     """A built kernel without a build step: the source is the built file."""
     project = load_project(kernel)
-    return SimpleNamespace(
-        project=project,
-        code_path=Path(code_path or project.entry),
-        map_path=None,
-        source_map=None,
+    text = project.entry.read_text()
+    origins = [Origin("kernel.py", n + 1, "__main__") for n in range(text.count("\n"))]
+    source_map = SourceMap(
+        "kernel.py", project.slug, "flat", tuple(origins), {"kernel.py": text}
+    )
+    return Built(
+        *(project, project.entry, None, kernel / "none.map.json", source_map),
+        *("flat", "script", (), ""),
     )
 
 
-def run_kernel(folder, code, *, metadata=None, **options):
+def run_kernel(folder, code, *, metadata=None, toml="", **options):
     """Write a kernel and rehearse it; returns the report."""
     kernel = write_kernel(folder / "kernel", code, **(metadata or {}))
-    built = as_built(kernel)
-    built.source_map = SimpleNamespace()
+    if toml:
+        (kernel / "rehearsal.toml").write_text(toml)
     options = {"out": folder / "out"} | options
-    return rehearse(built, RehearsalOptions(**options))
+    return rehearse(as_built(kernel), RehearsalOptions(**options))
 
 
 def failed(report):

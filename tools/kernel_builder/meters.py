@@ -22,11 +22,16 @@ TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 @dataclass(frozen=True)
 class Command:
-    """What to start on this machine, with which environment, from where."""
+    """What to start on this machine, with which environment, from where.
+
+    `stop` ends what the command started elsewhere (a container), which killing the
+    command's own processes does not.
+    """
 
     argv: list[str]
     env: dict[str, str]
     cwd: Path
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,10 +210,23 @@ def supervise(
         _watch(process, watched, limits, log, end_marker)
     finally:
         if process.poll() is None:
+            _stop(command)
             kill_tree(process.pid)
             process.wait()
         log.join(5.0)
-    return _outcome(process, watched, log, exit_file, events_file)
+    return _outcome(command, process, watched, log, exit_file, events_file)
+
+
+def _stop(command: Command) -> None:
+    if command.stop:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                command.stop,
+                env=command.env,
+                capture_output=True,
+                timeout=30,
+                check=False,
+            )
 
 
 def _watch(
@@ -261,6 +279,7 @@ def _limit_passed(
 
 
 def _outcome(
+    command: Command,
     process: "subprocess.Popen[bytes]",
     watched: _Watched,
     log: LiveLog,
@@ -274,7 +293,10 @@ def _outcome(
         stopped=watched.stopped,
         wall_s=time.monotonic() - watched.start,
         cpu_s=max(watched.cpu_s, record.get("cpu_s", 0.0)),
-        peak_bytes=max(watched.peak, record.get("largest_process_bytes", 0)),
+        peak_bytes=max(
+            *(watched.peak, record.get("largest_process_bytes", 0)),
+            record.get("container_bytes", 0) if command.stop else 0,
+        ),
         log=log,
         left_overs=tuple(p["command"] for p in record.get("left_overs", ())),
         events=_events(events_file),

@@ -43,7 +43,7 @@ MOST_ENTRIES = 200_000
 
 @dataclass(frozen=True)
 class Mount:
-    """A local folder and the absolute path it gets on Kaggle, read-only."""
+    """A local folder or file and the absolute path it gets on Kaggle, read-only."""
 
     source: Path
     target: str
@@ -51,11 +51,20 @@ class Mount:
 
 @dataclass(frozen=True)
 class Source:
-    """A data source of the kernel: its kind, its reference, its local folder."""
+    """A data source of the kernel.
+
+    Attributes:
+        kind, reference: a key of KINDS, and how the metadata names it.
+        folder: its local folder.
+        replaced: top-level entries that are to come from elsewhere (hidden tests).
+        removed: top-level entries that are not to be mounted.
+    """
 
     kind: str
     reference: str
     folder: Path
+    replaced: Mapping[str, Path] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
 
     def target(self, layout: str) -> str:
         """Where Kaggle mounts it under layout "new" or "old"."""
@@ -220,7 +229,7 @@ def mounts(sources: Sequence[Source], layout: str, stage: Path) -> tuple[Mount, 
         UsageError: two sources would be mounted at one place (old layout).
     """
     targets: dict[str, Source] = {}
-    result = []
+    result: list[Mount] = []
     for number, source in enumerate(sources):
         target = source.target(layout)
         if target in targets:
@@ -232,8 +241,19 @@ def mounts(sources: Sequence[Source], layout: str, stage: Path) -> tuple[Mount, 
         folder = source.folder.resolve()
         if _has_links(folder):
             folder = _without_links(folder, stage / str(number))
-        result.append(Mount(folder, target))
+        if source.replaced or source.removed:
+            result += _entries(source, folder, target)
+        else:
+            result.append(Mount(folder, target))
     return tuple(result)
+
+
+def _entries(source: Source, folder: Path, target: str) -> Iterator[Mount]:
+    """Each entry of a changed source by itself, nothing copied."""
+    entries = {path.name: path for path in folder.iterdir()} | dict(source.replaced)
+    for name, path in sorted(entries.items()):
+        if name not in source.removed or name in source.replaced:
+            yield Mount(path.resolve(), f"{target}/{name}")
 
 
 def _has_links(folder: Path) -> bool:
@@ -251,11 +271,12 @@ def _has_links(folder: Path) -> bool:
 def _without_links(folder: Path, copy: Path) -> Path:
     """A copy of `folder` in which every link is the file it leads to."""
     if not copy.exists():
-        shutil.copytree(folder, copy, copy_function=_link_or_copy)
+        shutil.copytree(folder, copy, copy_function=link_or_copy)
     return copy
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file a second name; on another file system, a copy."""
     real = Path(source).resolve()
     try:
         Path(target).hardlink_to(real)

@@ -1,101 +1,65 @@
 """Run a built kernel alone, as Kaggle would, and judge what it did.
 
-`rehearse KERNEL` builds the kernel, runs the one file in a sandbox laid out like
-Kaggle's machine, checks its submission.csv, and keeps what it wrote in a fresh folder
-`out/rehearsals/<slug>/<NNN>/`:
+The kernel is built and its one file runs in a sandbox laid out like Kaggle's machine.
+Then submission.csv is checked, and what the kernel wrote is kept in a fresh folder,
+out/rehearsals/<slug>/<NNN>/:
 
     output/       what was in /kaggle/working
     log.txt       what it printed (log.json: the same in Kaggle's form)
     report.json   every check and meter
-    script.py     the built file that ran, with its source map
+    kernel.py     the built file that ran, with its source map
     runs/<name>/  the same for each further run (layouts, hidden tests, --twice)
+
+The data comes from --input DIR, or from input/ beside the kernel, in the repository or
+here: competitions/<slug>, datasets/<owner>/<slug>, models/..., notebooks/...
+`rehearsal.toml` beside the kernel may name other folders and describe the test set.
+Exit codes: 0 passed, 4 failed, 9 only submission.csv is wrong, 2 wrong usage.
 """
 
 import argparse
 import contextlib
-import re
 import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernel_builder import isolation, mounts, sandbox
+from kernel_builder import isolation, mounts, mutate, profile_env, sandbox
+from kernel_builder.compare import hidden_answers, nondeterminism, projection
 from kernel_builder.errors import UsageError
 from kernel_builder.files import write_atomic
-from kernel_builder.judge import Case, judge
-from kernel_builder.livelog import LiveLog
-from kernel_builder.meters import Limits, Outcome, folder_size, supervise
-from kernel_builder.report import (
-    RehearsalReport,
-    RunReport,
-    print_report,
+from kernel_builder.meters import Limits
+from kernel_builder.profiles import Profile, load_profile
+from kernel_builder.report import RehearsalReport, RunReport, print_report
+from kernel_builder.runfolder import new_run_folder
+from kernel_builder.staging import (
+    Plan,
+    RehearsalOptions,
+    Stage,
+    competition,
+    count_rows,
+    run_plan,
+    sample_of,
 )
-from kernel_builder.runfolder import RunFolder, new_run_folder, scratch_folder
-from kernel_builder.verify import find_sample
 
 if TYPE_CHECKING:
     from kernel_builder.build import Built
 
+__all__ = ["RehearsalOptions", "add_arguments", "print_report", "rehearse", "run"]
+
 LAYOUTS = {"new": ("new",), "old": ("old",), "both": ("new", "old")}
-
-
-@dataclass(frozen=True)
-class RehearsalOptions:
-    """How to rehearse; the defaults are Kaggle's machine and one run.
-
-    Attributes:
-        input: a folder with the data, or the competition's own folder.
-        run_id: the id that the built file prints with its end marker.
-        submission: None asks the metadata: a competition wants a submission.csv.
-        echo: gets every line of the kernel's log while it runs.
-    """
-
-    input: Path | None = None
-    layout: str = "new"
-    out: Path = Path("out")
-    time_limit_s: float | None = None
-    memory_bytes: int | None = None
-    silence_s: float | None = None
-    isolation: str = "auto"
-    run_id: str | None = None
-    submission: bool | None = None
-    echo: Callable[[str], None] = lambda line: None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One run: its layout, and the sources it sees."""
-
-    name: str
-    layout: str
-    sources: tuple[mounts.Source, ...]
-    rerun: bool = False
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What all runs of one rehearsal share."""
-
-    built: "Built"
-    options: RehearsalOptions
-    config: mounts.Config
-    python: sandbox.Python
-    isolation: isolation.Isolation
-    limits: Limits
-    hidden_packages: tuple[str, ...]
-    folder: RunFolder
+NONE = ("", "none")
 
 
 def rehearse(built: "Built", options: RehearsalOptions) -> RehearsalReport:
-    """Run the built kernel once for every layout asked for, and judge each run.
+    """Run the built kernel once for every case asked for, and judge each run.
 
     Raises:
-        UsageError: a data source has no local folder, or the isolation asked for does
-            not work here.
+        UsageError: a data source has no local folder, or what the options ask for
+            does not work here.
         KeyboardInterrupt: Ctrl-C; the kernel is gone, and what it wrote until then is
             in a numbered folder like any other.
     """
@@ -103,19 +67,22 @@ def rehearse(built: "Built", options: RehearsalOptions) -> RehearsalReport:
         raise UsageError(f"--layout {options.layout}: {', '.join(LAYOUTS)} are allowed")
     config = mounts.load_config(built.project.entry.parent)
     sources = find_sources(built, options, config)
-    python = sandbox.current_python()
-    way = isolation.choose(options.isolation, python)
-    parent = options.out / "rehearsals" / built.project.slug
+    profile = load_profile("" if options.profile in NONE else options.profile)
+    python, differences = _python(built, options, profile)
     stage = Stage(
-        *(built, options, config, python, way, _limits(options)),
+        built=built,
+        options=options,
+        config=config,
+        python=python,
+        isolation=_isolation(options, python),
+        limits=_limits(options, profile),
         hidden_packages=sandbox.packages_from_folders(),
-        folder=new_run_folder(parent),
+        folder=new_run_folder(options.out / "rehearsals" / built.project.slug),
     )
-    runs: list[RunReport] = []
     try:
         _keep_source(stage)
-        for plan in _plans(options, sources):
-            runs.append(_run(stage, plan, first=not runs))
+        with tempfile.TemporaryDirectory(prefix="kaggle-kit-hidden-") as hidden:
+            runs, notes = _all_runs(stage, sources, Path(hidden))
     except KeyboardInterrupt:
         folder = stage.folder.finish()
         options.echo(f"\ninterrupted: what it wrote so far is in {folder}\n")
@@ -123,7 +90,7 @@ def rehearse(built: "Built", options: RehearsalOptions) -> RehearsalReport:
     except BaseException:
         shutil.rmtree(stage.folder.path, ignore_errors=True)
         raise
-    return _finish(stage, runs)
+    return _finish(stage, runs, notes, differences)
 
 
 def find_sources(
@@ -133,7 +100,7 @@ def find_sources(
     project = built.project
     roots = (project.entry.parent / "input", project.root / "input", Path("input"))
     return mounts.find_sources(
-        _metadata(built),
+        None if project.metadata is None else project.metadata.raw,
         config,
         tuple(dict.fromkeys(root.resolve() for root in roots)),
         options.input,
@@ -141,148 +108,159 @@ def find_sources(
     )
 
 
-def _metadata(built: "Built") -> Mapping[str, Any] | None:
-    metadata = built.project.metadata
-    return None if metadata is None else metadata.raw
+def _python(
+    built: "Built", options: RehearsalOptions, profile: Profile
+) -> tuple[sandbox.Python, tuple[str, ...]]:
+    """The interpreter to run under, and how it differs from the image."""
+    if options.docker:
+        from kernel_builder.docker import image_python
+
+        return image_python(), ()
+    modules = profile_env.imported_modules(built.source_map.sources.values())
+    wanted = profile_env.distributions(profile, modules)
+    if options.profile in NONE:
+        python = sandbox.current_python()
+        _require_notebook_runner(built, python)
+        versions = {name: profile_env.installed_version(name) for name in wanted}
+    else:
+        needed = modules | _notebook_modules(built)
+        python, known = profile_env.profile_python(profile, needed, options.echo)
+        versions = dict(known)
+    return python, profile_env.differences(profile, python.version, versions, wanted)
 
 
-def _limits(options: RehearsalOptions) -> Limits:
-    """Kaggle's limits, lowered where the user asks for it."""
-    usual = Limits()
-    return replace(
-        usual,
-        wall_s=options.time_limit_s or usual.wall_s,
-        memory_bytes=options.memory_bytes or usual.memory_bytes,
-        silence_s=options.silence_s or usual.silence_s,
+def _notebook_modules(built: "Built") -> frozenset[str]:
+    notebook = built.code_path.suffix == ".ipynb"
+    return frozenset(("nbclient", "ipykernel") if notebook else ())
+
+
+def _require_notebook_runner(built: "Built", python: sandbox.Python) -> None:
+    """A notebook needs nbclient and ipykernel in the Python that runs it."""
+    import importlib.util
+
+    if built.code_path.suffix != ".ipynb" or python.executable != Path(sys.executable):
+        return
+    needed = ("nbformat", "nbclient", "ipykernel")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"rehearsing a notebook needs {', '.join(missing)} in {python.executable}: "
+            f"pip install {' '.join(missing)}, or rehearse it with --type script"
+        )
+
+
+def _isolation(
+    options: RehearsalOptions, python: sandbox.Python
+) -> isolation.Isolation:
+    if options.docker:
+        from kernel_builder.docker import isolation as in_docker
+
+        return in_docker(options.docker)
+    return isolation.choose(options.isolation, python)
+
+
+def _limits(options: RehearsalOptions, profile: Profile) -> Limits:
+    """The limits of Kaggle's machine, lowered where the user asks for it."""
+    usual, known = Limits(), profile.limits
+    session = float(known.get("session_s_cpu_gpu", usual.wall_s))
+    silence = options.silence_s or usual.silence_s
+    return Limits(
+        wall_s=options.time_limit_s or session,
+        memory_bytes=options.memory_bytes or known.get("ram_bytes", usual.memory_bytes),
+        silence_s=silence,
+        working_bytes=known.get("working_bytes", usual.working_bytes),
+        log_bytes=known.get("log_bytes", usual.log_bytes),
+        cpus=known.get("cpu_count", usual.cpus),
     )
-
-
-def _plans(
-    options: RehearsalOptions, sources: tuple[mounts.Source, ...]
-) -> Sequence[Plan]:
-    return [
-        Plan(f"{layout} layout", layout, sources) for layout in LAYOUTS[options.layout]
-    ]
 
 
 def _keep_source(stage: Stage) -> None:
     """Put the file that runs beside its outputs: the log's line numbers mean it."""
     built, folder = stage.built, stage.folder.path
     shutil.copyfile(built.code_path, folder / built.code_path.name)
-    if built.map_path is not None and built.map_path.is_file():
+    if built.map_path.is_file():
         shutil.copyfile(built.map_path, folder / built.map_path.name)
 
 
-def _run(stage: Stage, plan: Plan, first: bool) -> RunReport:
-    """Run the kernel once and judge it."""
-    folder = stage.folder.path
-    if not first:
-        folder = folder / "runs" / re.sub(r"[^a-z0-9]+", "-", plan.name).strip("-")
-    working = folder / "output"
-    working.mkdir(parents=True)
-    with scratch_folder() as scratch:
-        spec = _spec(stage, plan, working, scratch)
-        outcome = _supervised(stage, spec, folder)
-        executed = scratch / "io/executed.ipynb"
-        if executed.is_file():
-            shutil.copyfile(executed, folder / "executed.ipynb")
-    return _reported(stage, plan, outcome, working)
+def _all_runs(
+    stage: Stage, sources: tuple[mounts.Source, ...], hidden: Path
+) -> tuple[list[RunReport], list[str]]:
+    """The plain runs; then, if these succeeded, the repeated and the hidden ones."""
+    options = stage.options
+    runs: list[RunReport] = []
+    for layout in LAYOUTS[options.layout]:
+        plan = Plan(f"{layout} layout", layout, sources)
+        runs.append(_announced(stage, plan, runs))
+    more = options.twice or options.rerun
+    if more and any(run.returncode != 0 for run in runs):
+        return runs, ["no further runs were made, because the plain one failed"]
+    base = Plan("second run", LAYOUTS[options.layout][0], sources)
+    if options.twice:
+        second = _announced(stage, base, runs)
+        check = nondeterminism(runs[0], second)
+        runs.append(replace(second, checks=(*second.checks, check)))
+    if options.rerun:
+        runs += _hidden_runs(stage, base, hidden, runs)
+    return runs, []
 
 
-def _spec(stage: Stage, plan: Plan, working: Path, scratch: Path) -> sandbox.Spec:
-    project = stage.built.project
-    hidden = {project.root, *project.search, Path.home(), Path.cwd()}
-    variables = {"KAGGLE_IS_COMPETITION_RERUN": "1"} if plan.rerun else {}
-    (scratch / "sources").mkdir()
-    return sandbox.Spec(
-        code=stage.built.code_path,
-        working=working,
-        scratch=scratch,
-        python=stage.python,
-        mounts=mounts.mounts(plan.sources, plan.layout, scratch / "sources"),
-        hidden=tuple(sorted(p for p in hidden if p.resolve() != Path("/"))),
-        hidden_packages=stage.hidden_packages,
-        variables=variables,
-        gpu=_wants_gpu(stage.built),
-        cpus=stage.limits.cpus,
-    )
+def _announced(stage: Stage, plan: Plan, before: Sequence[RunReport]) -> RunReport:
+    """Run a plan; with several runs the log says where each begins."""
+    options = stage.options
+    if options.twice or options.rerun or options.layout == "both":
+        stage.options.echo(f"--- {plan.name}\n")
+    return run_plan(stage, plan, first=not before)
 
 
-def _wants_gpu(built: "Built") -> bool:
-    metadata = _metadata(built) or {}
-    shape = str(metadata.get("machine_shape") or "")
-    return metadata.get("enable_gpu") is True or shape.startswith("Nvidia")
-
-
-def _supervised(stage: Stage, spec: sandbox.Spec, folder: Path) -> Outcome:
-    sandbox.prepare(spec)
-    command = stage.isolation.command(spec)
-    log = LiveLog(stage.options.echo)
-    try:
-        return supervise(
-            command,
-            limits=stage.limits,
-            log=log,
-            exit_file=sandbox.exit_file(spec),
-            events_file=sandbox.events_file(spec),
-            end_marker=_end_marker(stage.options),
+def _hidden_runs(
+    stage: Stage, base: Plan, folder: Path, before: Sequence[RunReport]
+) -> list[RunReport]:
+    """One run for each kind of hidden test set."""
+    source = competition(base.sources)
+    if source is None:
+        raise UsageError(
+            "--rerun: the kernel has no competition whose test could change"
         )
-    finally:
-        log.write(folder)
+    kinds = stage.options.hidden_tests or mutate.USUAL
+    sizes = [(count_rows(sample_of(stage, base)), before[0])]
+    runs: list[RunReport] = []
+    for test in mutate.mutations(source.folder, stage.config, folder, kinds):
+        plan = replace(
+            base,
+            name=f"hidden test, {test.kind}",
+            rerun=True,
+            sample=test.sample,
+            sources=tuple(_swapped(base.sources, source, test)),
+        )
+        run = _announced(stage, plan, before)
+        checks = hidden_answers(before[0], run, test.origin)
+        runs.append(replace(run, checks=(*run.checks, *checks)))
+        sizes.append((count_rows(test.sample), run))
+    hidden_rows = stage.options.hidden_rows or stage.config.hidden_rows
+    check = projection(sizes, hidden_rows, stage.limits.wall_s)
+    if check is not None and runs:
+        last = runs[-1]
+        better = [c for c in last.checks if c.id != "R06"]
+        runs[-1] = replace(last, checks=(*better, replace(check, run=last.name)))
+    return runs
 
 
-def _end_marker(options: RehearsalOptions) -> str | None:
-    return None if options.run_id is None else f"kaggle-kit run {options.run_id} end"
+def _swapped(
+    sources: Sequence[mounts.Source], source: mounts.Source, test: mutate.Mutation
+) -> Iterator[mounts.Source]:
+    for each in sources:
+        if each is source:
+            yield replace(each, replaced=test.entries, removed=test.removed)
+        else:
+            yield each
 
 
-def _reported(stage: Stage, plan: Plan, outcome: Outcome, working: Path) -> RunReport:
-    competition = next((s for s in plan.sources if s.kind == "competition"), None)
-    wants = stage.options.submission
-    if wants is None:
-        wants = stage.config.submission and competition is not None
-    sample = None
-    if competition is not None and wants:
-        sample = find_sample(competition.folder, stage.config.sample)
-    case = Case(
-        name=plan.name,
-        outcome=outcome,
-        working=working,
-        limits=stage.limits,
-        rerun=plan.rerun,
-        end_marker=_end_marker(stage.options),
-        sample=sample,
-        wants_submission=wants,
-    )
-    total, files = folder_size(working)
-    return RunReport(
-        name=plan.name,
-        outputs=working,
-        log_path=working.parent / "log.txt",
-        wall_s=outcome.wall_s,
-        cpu_s=outcome.cpu_s,
-        peak_bytes=outcome.peak_bytes,
-        output_bytes=total,
-        output_files=files,
-        log_bytes=outcome.log.bytes,
-        checks=judge(case),
-        traceback=_traceback(stage.built, outcome),
-    )
-
-
-def _traceback(built: "Built", outcome: Outcome) -> str:
-    """The kernel's last traceback, its lines led back to the source."""
-    if outcome.returncode in (0, None):
-        return ""
-    text = outcome.log.text()
-    start = text.rfind("Traceback (most recent call last)")
-    if start < 0:
-        return ""
-    from kernel_builder.trace import map_log
-
-    return map_log(text[start:].rstrip(), built.source_map)
-
-
-def _finish(stage: Stage, runs: Sequence[RunReport]) -> RehearsalReport:
+def _finish(
+    stage: Stage,
+    runs: Sequence[RunReport],
+    notes: Sequence[str],
+    differences: tuple[str, ...],
+) -> RehearsalReport:
     """Number the folder, point the report into it and store the report there."""
     partial = stage.folder.path
     folder = stage.folder.finish()
@@ -296,7 +274,8 @@ def _finish(stage: Stage, runs: Sequence[RunReport]) -> RehearsalReport:
         isolation=stage.isolation.name,
         python=stage.python.version,
         not_isolated=stage.isolation.open,
-        notes=_notes(stage),
+        differences=differences,
+        notes=(*notes, *_notes(stage)),
         runs=tuple(
             replace(run, outputs=moved(run.outputs), log_path=moved(run.log_path))
             for run in runs
@@ -306,31 +285,40 @@ def _finish(stage: Stage, runs: Sequence[RunReport]) -> RehearsalReport:
     return report
 
 
-def _notes(stage: Stage) -> tuple[str, ...]:
-    notes = []
+def _notes(stage: Stage) -> Iterator[str]:
     if stage.isolation.tried:
-        notes.append("better isolation failed: " + "; ".join(stage.isolation.tried))
-    if _wants_gpu(stage.built) and not list(Path("/dev").glob("nvidia*")):
-        notes.append("the kernel asks for a GPU; this machine has none: ran on CPU")
-    return tuple(notes)
+        yield "better isolation failed: " + "; ".join(stage.isolation.tried)
+    if stage.wants_gpu and not stage.options.docker and not sandbox.gpu_devices():
+        yield "the kernel asks for a GPU; this machine has none: it ran on the CPU"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `rehearse`."""
+    from kernel_builder.build import add_build_options
+
+    add_build_options(parser)
     add = parser.add_argument
-    add("kernel", metavar="KERNEL", help="kernel folder, or a .py file")
     add("--input", type=Path, metavar="DIR", help="the data (default: input/)")
-    add("--layout", choices=sorted(LAYOUTS), default="new", help="mounts of the input")
-    add("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out/")
-    add("--path", action="append", default=[], metavar="DIR", help="more modules")
-    add("--inline", action="append", default=[], metavar="PKG", help="see build")
-    add("--form", choices=("auto", "flat", "embed"), default="auto")
-    add("--type", choices=("script", "notebook"), default=None)
+    add("--layout", choices=sorted(LAYOUTS), default="new", help="how input is mounted")
+    add("--rerun", action="store_true", help="run again on hidden test sets")
+    add(
+        "--hidden-tests",
+        metavar="KINDS",
+        default="",
+        help=f"with --rerun, comma-separated: {', '.join(mutate.KINDS)}",
+    )
+    add(
+        "--hidden-rows", type=int, default=0, metavar="N", help="for the projected time"
+    )
+    add("--twice", action="store_true", help="run twice and compare the answers")
+    add("--profile", default="none", metavar="NAME", help="an image's Python, or none")
+    add("--docker", default="", metavar="IMAGE", help="run in this image by Docker")
     add("--time-limit", type=float, metavar="MIN", help="default: 720, as on Kaggle")
     add("--memory", type=float, metavar="GB", help="default: 32.2, as on Kaggle")
     add("--silence", type=float, metavar="MIN", help="a hang after this long (10)")
     add("--isolation", choices=("auto", *isolation.WAYS), default="auto")
     add("--no-submission", action="store_true", help="expect no submission.csv")
+    add("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out/")
     add("--json", action="store_true", help="the report as JSON on stdout")
 
 
@@ -338,13 +326,20 @@ def options_of(args: argparse.Namespace, run_id: str | None) -> RehearsalOptions
     """The options that the command line asks for."""
     for name in ("time_limit", "memory", "silence"):
         value = getattr(args, name)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} {value:g}: must be more than 0")
+    kinds = [kind.strip().replace("-", " ") for kind in args.hidden_tests.split(",")]
     return RehearsalOptions(
         input=args.input,
         layout=args.layout,
         out=args.out,
+        rerun=args.rerun or any(kinds),
+        hidden_tests=tuple(kind for kind in kinds if kind),
+        twice=args.twice,
+        profile=args.profile,
+        docker=args.docker,
+        hidden_rows=args.hidden_rows,
         time_limit_s=None if args.time_limit is None else args.time_limit * 60,
         memory_bytes=None if args.memory is None else int(args.memory * 1e9),
         silence_s=None if args.silence is None else args.silence * 60,
@@ -373,17 +368,18 @@ def run(args: argparse.Namespace) -> int:
     from kernel_builder.build import build
     from kernel_builder.project import load_project
 
-    project = load_project(args.kernel, paths=args.path, inline=args.inline)
     run_id = uuid.uuid4().hex[:12]
+    options = options_of(args, run_id)
+    project = load_project(args.kernel, paths=args.path, inline=args.inline)
     with tempfile.TemporaryDirectory(prefix="kaggle-kit-build-") as folder:
         built = build(
             project,
             out=Path(folder),
             form=args.form,
-            kernel_type=args.type,
+            kernel_type=args.kernel_type,
             run_id=run_id,
         )
-        report = rehearse(built, options_of(args, run_id))
+        report = rehearse(built, options)
     show = printer(sys.stdout)
     if args.json:
         show(report.to_json())

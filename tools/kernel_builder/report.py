@@ -43,6 +43,7 @@ class RunReport:
     output_files: int
     log_bytes: int
     checks: tuple[Check, ...]
+    returncode: int | None = 0
     traceback: str = ""
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import site
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,7 @@ class Spec:
     variables: dict[str, str] = field(default_factory=dict)
     gpu: bool = False
     cpus: int = 4
+    memory_bytes: int = 32_200_000_000
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,17 @@ def current_python() -> Python:
     while hop.is_symlink():  # a venv's python may go through several links
         hop = hop.parent / hop.readlink()
         prefixes.add(Path(os.path.normpath(hop)).parent.parent)
-    prefixes |= {path.resolve() for path in prefixes}
     version = ".".join(str(part) for part in sys.version_info[:3])
     user = Path(site.getusersitepackages())
     user_site = user if site.ENABLE_USER_SITE and user.is_dir() else None
-    outermost = [p for p in prefixes if not prefixes & set(p.parents)]
-    return Python(Path(sys.executable), tuple(sorted(outermost)), version, user_site)
+    return Python(Path(sys.executable), outermost(prefixes), version, user_site)
+
+
+def outermost(prefixes: Iterable[Path]) -> tuple[Path, ...]:
+    """These folders and what they link to, without those inside another, sorted."""
+    given = set(prefixes)
+    every = given | {path.resolve() for path in given}
+    return tuple(sorted(path for path in every if not every & set(path.parents)))
 
 
 def packages_from_folders() -> tuple[str, ...]:
@@ -133,9 +140,19 @@ def prepare(spec: Spec) -> None:
     (scratch / "etc/group").write_text("root:x:0:\n")
     (scratch / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     for mount in spec.mounts:
-        place = scratch / "input" / mount.target.removeprefix("/kaggle/input/")
-        place.mkdir(parents=True, exist_ok=True)
+        _mount_point(mount, scratch / "input")
     write_monitor(spec, _monitor_inside(spec))
+
+
+def _mount_point(mount: Mount, root: Path) -> Path:
+    """An empty file or folder to mount on: /kaggle/input itself is read-only inside."""
+    place = root / mount.target.removeprefix("/kaggle/input/")
+    if mount.source.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    return place
 
 
 def write_monitor(spec: Spec, config: dict[str, object]) -> None:
@@ -192,8 +209,13 @@ def file_system(spec: Spec) -> list[Step]:
         if any(place in folder.parents for place in visible):
             steps.insert(0, Step("tmpfs", "", str(folder)))
     if spec.gpu:
-        steps += [Step("dev", str(p), str(p)) for p in Path("/dev").glob("nvidia*")]
+        steps += [Step("dev", str(path), str(path)) for path in gpu_devices()]
     return sorted(steps, key=lambda step: len(Path(step.target).parts))
+
+
+def gpu_devices() -> list[Path]:
+    """The device files of this machine's NVIDIA GPUs."""
+    return sorted(Path("/dev").glob("nvidia*"))
 
 
 def _system_steps(scratch: Path) -> list[Step]:
@@ -324,18 +346,16 @@ def subprocess_command(spec: Spec) -> Command:
         if not (kaggle / name).exists():
             (kaggle / name).symlink_to(place, target_is_directory=True)
     for mount in spec.mounts:
-        link = real / "input" / mount.target.removeprefix("/kaggle/input/")
-        if not link.is_symlink():
-            link.rmdir()
-            link.symlink_to(mount.source.resolve(), target_is_directory=True)
+        link = _mount_point(mount, real / "input")
+        link.rmdir() if link.is_dir() else link.unlink()
+        link.symlink_to(mount.source.resolve(), mount.source.is_dir())
     write_monitor(spec, _monitor_outside(spec, kaggle))
     env = environment(spec) | {
         "HOME": str(real / "home"),
         "TMPDIR": str(real / "tmp"),
         "PYTHONPATH": f"{kaggle}/lib/kagglegym{os.pathsep}{kaggle}/lib",
         "PYTHONUSERBASE": str(real / "home/.local"),
-        "KAGGLE_KIT_INPUT": f"{kaggle}/input",
-        "KAGGLE_KIT_OUTPUT": f"{kaggle}/working",
+        "KAGGLE_KIT_ROOT": str(kaggle),
     }
     if sys.platform == "win32":  # sockets and random numbers need it there
         env["SYSTEMROOT"] = os.environ.get("SYSTEMROOT", "")

@@ -18,6 +18,7 @@ kernel starts too. `monitor.json` beside it says what to do:
 import builtins
 import errno
 import importlib.machinery
+import importlib.util
 import io
 import json
 import os
@@ -229,5 +230,15 @@ def _start() -> None:
     sys.addaudithook(Monitor(config))
 
 
+def _run_the_next() -> None:
+    """Run the sitecustomize that this one stands before, if Python has one."""
+    here = os.path.dirname(__file__)
+    places = [p for p in sys.path if os.path.abspath(p or ".") != here]
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", places)
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
 if __name__ == "sitecustomize":
     _start()
+    _run_the_next()

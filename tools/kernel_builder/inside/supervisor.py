@@ -93,6 +93,28 @@ def _limit_cpus(count: int) -> None:
         os.sched_setaffinity(0, usable[:count])
 
 
+def _container_bytes() -> int:
+    """Highest memory of this cgroup, where it is ours (in a container); else 0."""
+    for name in ("memory.peak", "memory/memory.max_usage_in_bytes"):
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(f"/sys/fs/cgroup/{name}", encoding="ascii") as file,
+        ):
+            return int(file.read())
+    return 0
+
+
+def _give_to_owner(folder: str) -> None:
+    """Let whoever owns the mounted folder own what root wrote into it."""
+    owner = os.stat(folder)
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with contextlib.suppress(OSError):
+                os.lchown(os.path.join(parent, name), owner.st_uid, owner.st_gid)
+
+
 def main(argv: list[str]) -> int:
     """Run the command; the exit code is the kernel's (128 + signal when killed)."""
     exit_file, cpus, command = argv[0], int(argv[1]), argv[2:]
@@ -109,10 +131,13 @@ def main(argv: list[str]) -> int:
         "left_overs": left,
         "largest_process_bytes": usage.ru_maxrss * 1024,
         "cpu_s": usage.ru_utime + usage.ru_stime,
+        "container_bytes": _container_bytes(),
     }
     with open(exit_file + ".part", "w", encoding="utf-8") as file:
         json.dump(record, file)
     os.replace(exit_file + ".part", exit_file)
+    _give_to_owner(os.path.dirname(exit_file))
+    _give_to_owner(os.getcwd())
     return 128 - code if code < 0 else code
 
 
