@@ -76,6 +76,7 @@ class StandIn:
         self.polls_queued = 1
         self.quota = {"timeUsed": "3600s", "totalTimeAllowed": "108000s"}
         self.submissions: dict[int, list[dict]] = {}
+        self.listed: list[dict] = []
         self.uploads: dict[str, bytes] = {}
         self.scores: list[dict] = [{"status": "COMPLETE", "publicScore": "0.98765"}]
         self.lock = threading.RLock()
@@ -214,13 +215,16 @@ class StandIn:
         return {"token": "TOK1", "createUrl": "http://localhost/upload/TOK1"}
 
     def CreateSubmission(self, body: dict, _: str) -> dict:  # noqa: N802
-        return self._submitted(777)
+        return self._submitted(777, body)
 
     def CreateCodeSubmission(self, body: dict, _: str) -> dict:  # noqa: N802
-        return self._submitted(778)
+        return self._submitted(778, body)
 
-    def _submitted(self, ref: int) -> dict:
+    def _submitted(self, ref: int, body: dict) -> dict:
         self.submissions[ref] = list(self.scores)
+        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        text = body.get("submissionDescription", "")
+        self.listed.append({"ref": ref, "description": text, "date": now})
         return {"message": "Successfully submitted to Test", "ref": ref}
 
     def GetSubmission(self, body: dict, _: str) -> dict:  # noqa: N802
@@ -232,6 +236,9 @@ class StandIn:
             "fileName": "submission.csv",
             **state,
         }
+
+    def ListSubmissions(self, body: dict, _: str) -> dict:  # noqa: N802
+        return {"submissions": self.listed}
 
     def GetSubmissionLimits(self, body: dict, _: str) -> dict:  # noqa: N802
         return {"numToday": 1, "numTotal": 1, "numAllowedNow": 4}

@@ -31,6 +31,7 @@ from kernel_builder.errors import (
     UsageError,
 )
 from kernel_builder.redaction import known_secrets, redact
+from kernel_builder.retrying import span
 
 DRIVER = Path(__file__).with_name("client_driver.py")
 CALL_TIMEOUT = 60.0
@@ -212,7 +213,7 @@ class KaggleClient:
             line = self._answers.get(timeout=timeout)
         except queue.Empty:
             self.close()
-            raise CallError("timeout", f"no answer within {timeout:.0f} s") from None
+            raise CallError("timeout", f"no answer within {span(timeout)}") from None
         except BaseException:
             self.close()
             raise

@@ -363,15 +363,18 @@ def read_lines(stream: TextIO, lines: "queue.Queue[str]") -> None:
 def main() -> None:
     """Answer requests until the input ends."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # Whatever the client or a library writes to file descriptor 1 is not an answer.
+    questions = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    # Whatever the client or a library writes to file descriptor 1 is not an answer,
+    # and exit(), which the client calls without credentials, closes sys.stdin.
     os.dup2(2, 1)
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
 
     def emit(reply: dict[str, Any]) -> None:
         out.write(json.dumps(reply) + "\n")
         out.flush()
 
     lines: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=read_lines, args=(sys.stdin, lines), daemon=True).start()
+    threading.Thread(target=read_lines, args=(questions, lines), daemon=True).start()
     client: list[Client] = []
     while True:
         emit(answer(client, lines.get(), emit))

@@ -1,0 +1,129 @@
+import json
+
+import pytest
+from stand_in.fixtures import Desk
+from stand_in.server import StandIn
+
+
+@pytest.fixture
+def pushed(desk: Desk, kaggle: StandIn) -> Desk:
+    """A desk whose kernel was pushed and has its submission.csv at home."""
+    desk.write(competition_sources=["digits"])
+    desk.write_sample()
+    result = desk.push()
+    assert result.code == 0, result.text
+    return desk
+
+
+def test_a_file_competition_gets_the_run_s_file(pushed: Desk, kaggle: StandIn):
+    kaggle.scores = [
+        {"status": "PENDING"},
+        {"status": "COMPLETE", "publicScore": "0.9"},
+    ]
+    result = pushed.run("submit", "-m", "first try")
+    assert result.code == 0, result.text
+    assert (
+        kaggle.uploads["TOK1"] == (pushed.runs / "v1" / "submission.csv").read_bytes()
+    )
+    sent = kaggle.asked("CreateSubmission")[0]
+    assert sent["submissionDescription"] == "first try"
+    assert sent["competitionName"] == "digits"
+    assert "submissions left today: 4" in result.out
+    assert "public score 0.9 for tester/my-kernel version 1" in result.out
+    assert pushed.record[-1]["public"] == "0.9"
+    assert "0.9" in pushed.run("runs", "--best").out
+
+
+def test_a_code_competition_gets_the_kernel_version(pushed: Desk, kaggle: StandIn):
+    answer = {"ref": "digits", "userHasEntered": True, "isKernelsSubmissionsOnly": True}
+    kaggle.answers["GetCompetition"] = answer
+    result = pushed.run("submit", "-m", "by code")
+    assert result.code == 0, result.text
+    sent = kaggle.asked("CreateCodeSubmission")[0]
+    assert sent["kernelVersion"] == 1
+    assert (sent["kernelOwner"], sent["kernelSlug"]) == ("tester", "my-kernel")
+    assert sent["fileName"] == "submission.csv"
+    assert kaggle.uploads == {}
+
+
+def test_a_kernel_with_internet_is_no_code_submission(desk: Desk, kaggle: StandIn):
+    desk.write(competition_sources=["digits"], enable_internet=True)
+    desk.push("--no-check")
+    result = desk.run("submit", "-m", "x", "--code")
+    assert result.code == 2
+    assert "enable_internet to false" in result.err
+    assert kaggle.asked("CreateCodeSubmission") == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": "COMPLETE", "errorDescription": "Submission CSV Not Found"},
+        {"status": "ERROR", "errorDescription": "Submission CSV Not Found"},
+    ],
+)
+def test_an_error_description_is_a_failure_whatever_the_state(
+    pushed: Desk, kaggle: StandIn, state: dict
+):
+    kaggle.scores = [state]
+    result = pushed.run("submit", "-m", "x")
+    assert result.code == 9
+    assert "Submission CSV Not Found" in result.err
+    assert "Submission CSV Not Found" in pushed.run("runs").out
+
+
+def test_a_submission_that_would_not_score_is_not_sent(pushed: Desk, kaggle: StandIn):
+    (pushed.runs / "v1" / "submission.csv").write_text("id,label\n1,7\n")
+    result = pushed.run("submit", "-m", "x")
+    assert result.code == 9
+    assert kaggle.asked("StartSubmissionUpload") == []
+
+
+def test_no_submission_left_is_found_out_before_the_upload(
+    pushed: Desk, kaggle: StandIn
+):
+    kaggle.answers["GetSubmissionLimits"] = {"numToday": 5, "numAllowedNow": 0}
+    result = pushed.run("submit", "-m", "x")
+    assert result.code == 5
+    assert "no submission is left today, 5 were made" in result.err
+    assert kaggle.asked("StartSubmissionUpload") == []
+
+
+def test_rules_that_were_not_accepted(pushed: Desk, kaggle: StandIn):
+    body = json.dumps({"code": 403, "message": "You must accept the rules"})
+    kind = "application/json"
+    kaggle.fail("StartSubmissionUpload", status=403, body=body, content_type=kind)
+    result = pushed.run("submit", "-m", "x")
+    assert result.code == 5
+    assert "https://www.kaggle.com/competitions/digits/rules" in result.err
+
+
+def test_a_lost_answer_is_found_in_the_list_and_nothing_sent_twice(
+    pushed: Desk, kaggle: StandIn
+):
+    kaggle.fail("CreateSubmission", status=500, after=True)
+    result = pushed.run("submit", "-m", "lost one")
+    assert result.code == 0, result.text
+    assert "the answer was lost" in result.out
+    assert len(kaggle.asked("CreateSubmission")) == 1
+
+
+def test_a_submission_that_was_not_made_is_a_failure(pushed: Desk, kaggle: StandIn):
+    kaggle.fail("CreateSubmission", status=500)
+    result = pushed.run("submit", "-m", "x")
+    assert result.code == 8
+    assert "no such submission is listed" in result.err
+
+
+def test_a_score_that_does_not_come_ends_at_the_deadline(pushed: Desk, kaggle: StandIn):
+    kaggle.scores = [{"status": "PENDING"}]
+    result = pushed.run("submit", "-m", "x", "--deadline", "0.05")
+    assert result.code == 7
+    assert "not scored yet" in result.err
+
+
+def test_without_a_competition_there_is_nowhere_to_submit(desk: Desk):
+    desk.push()
+    result = desk.run("submit", "-m", "x")
+    assert result.code == 2
+    assert "--competition" in result.err
