@@ -2,16 +2,16 @@
 
 import dataclasses
 import difflib
-import inspect
 import sys
 import types
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 ConfigT = TypeVar("ConfigT")
 
+CONFIG_PLAIN = (bool, int, float, str, Path)
 CONFIG_TRUE_WORDS = ("true", "yes", "on", "1")
 CONFIG_FALSE_WORDS = ("false", "no", "off", "0")
 
@@ -59,7 +59,7 @@ def _config_value(text: str, kind: Any) -> Any:  # noqa: ANN401
     """
     if kind is bool:
         return _config_bool(text)
-    if kind in (int, float, str, Path):
+    if kind in CONFIG_PLAIN:
         return kind(text)
     origin, kinds = get_origin(kind), get_args(kind)
     if origin is Literal:
@@ -74,8 +74,15 @@ def _config_value(text: str, kind: Any) -> Any:  # noqa: ANN401
     raise TypeError(text)
 
 
+def _config_spell(kind: Any) -> str:  # noqa: ANN401
+    """The type as it stands in the source, such as `int | None`."""
+    if isinstance(kind, type) and not get_args(kind):
+        return kind.__name__
+    return str(kind).replace("typing.", "")
+
+
 def _config_parse(name: str, text: str, kind: Any, current: object) -> Any:  # noqa: ANN401
-    expected = inspect.formatannotation(kind)
+    expected = _config_spell(kind)
     try:
         return _config_value(text, kind)
     except ValueError:
@@ -93,10 +100,17 @@ def _config_kinds(cfg: object) -> dict[str, Any]:
     """Name and type of every field that can be replaced, in order."""
     if not dataclasses.is_dataclass(cfg) or isinstance(cfg, type):
         raise TypeError(
-            f"override needs an instance of a dataclass, such as CFG(): got {cfg!r}"
+            "override needs an instance of a dataclass, such as CFG(), not of "
+            f"{type(cfg).__name__}"
         )
-    hints = get_type_hints(type(cfg))
-    return {f.name: hints[f.name] for f in dataclasses.fields(cfg) if f.init}
+    named: dict[Any, Any] = {kind.__name__: kind for kind in CONFIG_PLAIN}
+    kinds: dict[str, Any] = {}
+    for item in dataclasses.fields(cfg):
+        if item.init:
+            # Under `from __future__ import annotations` a type is mere text.
+            is_text = isinstance(item.type, str)
+            kinds[item.name] = named.get(item.type, item.type) if is_text else item.type
+    return kinds
 
 
 def _config_next_text(name: str, kind: Any, rest: deque[str]) -> str:  # noqa: ANN401
@@ -106,8 +120,7 @@ def _config_next_text(name: str, kind: Any, rest: deque[str]) -> str:  # noqa: A
         return rest.popleft() if rest and rest[0].lower() in words else "true"
     if not rest or rest[0].startswith("--"):
         raise ValueError(
-            f"--{name} needs a value of type {inspect.formatannotation(kind)}: "
-            f"--{name} VALUE"
+            f"--{name} needs a value of type {_config_spell(kind)}: --{name} VALUE"
         )
     return rest.popleft()
 

@@ -40,7 +40,7 @@ def _pixel_header(path: Path) -> list[str]:
         header = next(csv.reader([first.decode("utf-8-sig").rstrip("\r\n")]))
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}, line 1: not UTF-8 text (byte {first[error.start]:#04x}); save it "
+            f"{path}, line 1: not UTF-8 text (byte {error.object[error.start]:#04x}); save it "
             "as CSV in UTF-8, and unpack it if it is compressed"
         ) from None
     except csv.Error as error:

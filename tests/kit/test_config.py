@@ -115,7 +115,10 @@ def test_a_near_miss_is_ignored_but_logged(argv, said):
         (["--lr", "fast"], "--lr 'fast': expected float"),
         (["--debug=maybe"], "--debug 'maybe': expected bool"),
         (["--limit", "all"], r"--limit 'all': expected int \| None"),
-        (["--schedule", "step"], "--schedule 'step': expected Literal"),
+        (
+            ["--schedule", "step"],
+            r"--schedule 'step': expected Literal\['cosine', 'flat'\]",
+        ),
         (["--folds", "1,b"], r"--folds '1,b': expected tuple\[int, \.\.\.\]"),
         (["--size", "1"], r"--size '1': expected tuple\[int, float\]"),
         (["--epochs"], "--epochs needs a value of type int: --epochs VALUE"),
@@ -136,6 +139,19 @@ def test_a_type_without_a_spelling_says_so():
 def test_only_instances_of_dataclasses_are_configs(cfg):
     with pytest.raises(TypeError, match=r"an instance of a dataclass, such as CFG\(\)"):
         override(cfg, [])
+
+
+def test_types_given_as_text_are_known_by_name():
+    text = dataclasses.make_dataclass(
+        "Text",
+        [("epochs", "int", 3), ("debug", "bool", False), ("limit", "int | None", None)],
+    )
+    cfg = override(text(), ["--epochs", "5", "--debug"])
+    assert (cfg.epochs, cfg.debug) == (5, True)
+    with pytest.raises(
+        TypeError, match=r"--limit: a field of type int \| None cannot be"
+    ):
+        override(text(), ["--limit", "3"])
 
 
 @given(
