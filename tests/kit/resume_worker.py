@@ -157,6 +157,9 @@ def in_child(folder, make_killer):
 
 def main(folder):
     torch.set_num_threads(1)
+    # The first optimizer imports a great deal: once here, not in every child.
+    torch.optim.AdamW(small_net().parameters())
+    digits(1)
     whole, broken = folder / "whole", folder / "broken"
     whole.mkdir()
     broken.mkdir()
