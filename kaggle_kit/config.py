@@ -139,6 +139,10 @@ def override(
     Arguments that name no field are ignored, because Jupyter and papermill pass their
     own (`-f kernel.json`); one that nearly names a field is logged.
 
+    >>> CFG = dataclasses.make_dataclass("CFG", [("epochs", int, 20)], frozen=True)
+    >>> override(CFG(), ["--epochs", "3"])
+    CFG(epochs=3)
+
     Args:
         cfg: An instance of a (frozen) dataclass.
         argv: The arguments, `sys.argv[1:]` if None.

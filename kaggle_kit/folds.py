@@ -56,6 +56,9 @@ def stratified_folds(
     where the one before stopped: the folds differ by at most one row, in every class
     and in total. No scikit-learn, so the result is the same with every version of it.
 
+    >>> stratified_folds(["cat", "cat", "cat", "dog", "dog", "dog"], n_folds=3).tolist()
+    [2, 1, 0, 0, 2, 1]
+
     Args:
         labels: (N,) labels of any kind.
         n_folds: At least 2.
@@ -126,6 +129,10 @@ def stratified_split(
     labels: npt.ArrayLike, valid_fraction: float = 0.1, seed: int = 42
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Split the rows in two, each class in the same proportion and on both sides.
+
+    >>> train, valid = stratified_split([0, 0, 0, 0, 1, 1], valid_fraction=0.5)
+    >>> train.tolist(), valid.tolist()
+    ([0, 1, 4], [2, 3, 5])
 
     Args:
         labels: (N,) labels of any kind.
