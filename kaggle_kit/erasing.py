@@ -176,8 +176,8 @@ def _erasing_latent(
 
 def _erasing_inside(loc: Tensor, scale: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Probability that a normal variable needs no clamping to [low, high]."""
-    inside: Tensor = torch.special.ndtr((high - loc) / scale)
-    return inside - torch.special.ndtr((low - loc) / scale)
+    not_above: Tensor = torch.special.ndtr((high - loc) / scale)
+    return not_above.sub(torch.special.ndtr((low - loc) / scale))
 
 
 def _erasing_moments(
@@ -198,5 +198,5 @@ def _erasing_moments(
 
 
 def _erasing_density(z: Tensor) -> Tensor:
-    density: Tensor = torch.exp(-0.5 * z.square())
-    return density / math.sqrt(2 * math.pi)
+    density: Tensor = z.square().mul(-0.5).exp().div(math.sqrt(2 * math.pi))
+    return density
