@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from kernel_builder.cli import main as kaggle_kit
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from kernel_builder.cli import main as kaggle_kit
 from kernel_builder.files import write_atomic
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -92,17 +92,18 @@ def main() -> int:
     labels = out / "held_out" / "test_labels.csv"
     write_competition(data, labels)
     print(f"competition written to {relative(data)} (1,297 train, 500 test images)")
-    rehearsals = out / "rehearsals"
     code = run(
         [
             *("rehearse", relative(KERNEL)),
             *("--input", relative(data)),
-            *("--out", relative(rehearsals)),
+            *("--out", relative(out)),
         ]
     )
     if code:
         return code
-    outputs = newest(rehearsals / KERNEL.name)
+    metadata = json.loads((KERNEL / "kernel-metadata.json").read_text())
+    slug = metadata["id"].partition("/")[2]
+    outputs = newest(out / "rehearsals" / slug) / "output"
     submission = outputs / "submission.csv"
     scores = json.loads((outputs / "scores.json").read_text())
     plots = sorted(path.name for path in outputs.glob("*.png"))
