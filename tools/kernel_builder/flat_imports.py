@@ -8,11 +8,13 @@ from kernel_builder.flat_reach import Plan
 from kernel_builder.flat_scopes import Unit
 from kernel_builder.flat_tables import Table, is_local, package_of
 from kernel_builder.modules import MAIN, STDLIB, absolute_base
+from kernel_builder.project import KIT
 
 WIDTH: Final = 88
 
-# Packages of the Kaggle image whose import does nothing that a program could see; an
-# import of one that the kept code no longer needs may be left out.
+# Packages of the Kaggle image whose import does nothing that a program could see. Where
+# a module of the kit imports one that its kept code does not need, that is left out; in
+# any other module an import may fail, and then it must go on failing.
 _QUIET_PACKAGES: Final = frozenset(
     {"numpy", "pandas", "torch", "torchvision", "sklearn", "scipy", "matplotlib"}
     | {"seaborn", "cv2", "PIL", "tqdm", "pyarrow", "typing_extensions"}
@@ -67,7 +69,8 @@ def wanted_imports(plan: Plan) -> list[Wanted]:
             if unit in table.skipped or (main and unit not in leading):
                 continue
             for item, bound in _items(plan, table, unit):
-                if main or bound in used or _must_stay(item, bound, mentioned):
+                own = not table.module.name.startswith(f"{KIT}.")
+                if own or bound in used or _must_stay(item, bound, mentioned):
                     wanted.add(item)
     return sorted(_without_doubles(wanted))
 
@@ -139,7 +142,7 @@ def _without_doubles(wanted: set[Wanted]) -> Iterator[Wanted]:
 
 
 def format_imports(wanted: Iterable[Wanted]) -> list[str]:
-    """Write the lines as isort would: standard library first, `import` before `from`."""
+    """Write the lines as isort does: standard library first, `import` before `from`."""
     items = list(wanted)
     lines: list[str] = []
     for standard in (True, False):

@@ -1,8 +1,8 @@
 """Whether a module's top-level statement does nothing but define.
 
-Only then does it not matter when it runs, and may it be left out where nobody needs it.
-A statement is `Inert.YES` (define only), `Inert.KEEP` (its decorator, base or metaclass
-may note it somewhere: it must stay, in its place) or work at import time.
+Only then does it not matter when it runs. It may be left out, where nobody needs it, if
+nothing can take note of it (a decorator, a base class, a metaclass) and if it cannot
+fail: a module that fails when it is imported must go on failing.
 """
 
 import ast
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from kernel_builder.flat_scopes import Unit
-from kernel_builder.flat_tables import Table, Tables, Target
+from kernel_builder.flat_tables import Table, Tables, Target, postpones_annotations
+from kernel_builder.project import KIT
 
 PURE_BUILTINS: Final = frozenset(
     {"abs", "all", "any", "bin", "bool", "bytearray", "bytes", "chr", "complex", "dict"}
@@ -68,7 +69,7 @@ class Verdict(NamedTuple):
 
 def judge(tables: Tables, table: Table, unit: Unit) -> Verdict:
     """Judge one top-level statement of a module."""
-    judging = _Judging(tables, table)
+    judging = _Judging(tables, table, unit)
     work = next(iter(judging.statement(unit.node)), None)
     return Verdict(work, judging.keep)
 
@@ -77,10 +78,19 @@ Problem = tuple[ast.AST, str]
 
 
 class _Judging:
-    def __init__(self, tables: Tables, table: Table) -> None:
+    def __init__(self, tables: Tables, table: Table, unit: Unit) -> None:
         self.tables = tables
         self.table = table
+        self.unit = unit
         self.keep = False
+        # The kit's own modules are imported by its tests: they do not fail.
+        self.trusted = table.module.name.startswith(f"{KIT}.")
+        self.postponed = postpones_annotations(table)
+
+    def risk(self) -> None:
+        """Note that the statement may fail, so that it is never left out."""
+        if not self.trusted:
+            self.keep = True
 
     # -- statements
 
@@ -109,11 +119,31 @@ class _Judging:
 
     def annotated(self, node: ast.AnnAssign) -> Iterator[Problem]:
         yield from self.target(node.target)
-        yield from self.pure(node.annotation)
+        yield from self.annotation(node.annotation)
         if node.value is not None:
             yield from self.pure(node.value)
 
+    def annotation(self, node: ast.expr | None) -> Iterator[Problem]:
+        if node is None or self.postponed or isinstance(node, ast.Constant):
+            return
+        if isinstance(node, ast.Name | ast.Attribute):
+            self.readable(node)
+        elif isinstance(node, ast.Subscript):
+            yield from self.annotation(node.value)
+            yield from self.annotation(node.slice)
+        elif isinstance(node, ast.Tuple | ast.List):
+            for item in node.elts:
+                yield from self.annotation(item)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            if _is_string(node.left) or _is_string(node.right):
+                self.risk()
+            yield from self.annotation(node.left)
+            yield from self.annotation(node.right)
+        else:
+            yield from self.pure(node)
+
     def augmented(self, node: ast.AugAssign) -> Iterator[Problem]:
+        self.risk()
         yield from self.target(node.target)
         yield from self.pure(node.value)
 
@@ -143,14 +173,15 @@ class _Judging:
             yield from self.pure(value)
         for argument in ast.walk(node.args):
             if isinstance(argument, ast.arg) and argument.annotation:
-                yield from self.pure(argument.annotation)
-        if node.returns is not None:
-            yield from self.pure(node.returns)
+                yield from self.annotation(argument.annotation)
+        yield from self.annotation(node.returns)
 
     def class_(self, node: ast.ClassDef) -> Iterator[Problem]:
+        if node.decorator_list or node.keywords or len(node.bases) > 1:
+            self.risk()
         yield from self.decorators(node.decorator_list)
         for base in node.bases:
-            yield from self.pure(base)
+            yield from self.annotation(base)
             self.base(base)
         for keyword in node.keywords:
             yield from self.pure(keyword.value)
@@ -194,6 +225,7 @@ class _Judging:
         elif target.kind == "own":
             self.keep = self.keep or self.notes_subclasses(target)
         elif target.name not in _PURE_BASES:
+            self.risk()
             self.keep = self.keep or not target.name.startswith(_PURE_BASE_FAMILIES)
 
     def notes_subclasses(self, target: Target) -> bool:
@@ -205,7 +237,8 @@ class _Judging:
             for item in node.body:
                 if getattr(item, "name", "") == "__init_subclass__":
                     return True
-            inner = _Judging(self.tables, table)
+            inner = _Judging(self.tables, table, binding.unit)
+            inner.trusted = True  # only what notes its subclasses matters here
             for _ in inner.class_(node):
                 pass
             if inner.keep:
@@ -224,6 +257,7 @@ class _Judging:
         elif isinstance(node, _WORK):
             yield node, "this expression runs code when the module is imported"
         else:
+            self.weigh(node)
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr):
                     yield from self.pure(child)
@@ -231,12 +265,47 @@ class _Judging:
                     for part in (child.iter, *child.ifs):
                         yield from self.pure(part)
 
+    def weigh(self, node: ast.expr) -> None:
+        """Note what may fail: nearly everything but constants in containers."""
+        if isinstance(node, ast.Name):
+            self.readable(node)
+        elif isinstance(node, ast.Set | ast.Dict):
+            keys = node.elts if isinstance(node, ast.Set) else node.keys
+            if not all(isinstance(key, ast.Constant) for key in keys):
+                self.risk()
+        elif isinstance(node, ast.BinOp):
+            numbers = _is_number(node.left) and _is_number(node.right)
+            divides = isinstance(node.op, ast.Div | ast.FloorDiv | ast.Mod | ast.Pow)
+            if not numbers or (divides and not _is_plain_number(node.right)):
+                self.risk()
+        elif isinstance(node, ast.UnaryOp):
+            if not _is_number(node.operand):
+                self.risk()
+        elif not isinstance(node, ast.Constant | ast.Tuple | ast.List):
+            self.risk()
+
+    def readable(self, node: ast.expr) -> None:
+        """Note a name that may not be there yet, or not at all."""
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return self.risk()
+        bindings = self.table.bindings.get(node.id)
+        if not bindings:
+            if node.id not in _BUILTIN_NAMES:
+                self.risk()
+        elif all(item.unit.first >= self.unit.first for item in bindings):
+            self.risk()
+        return None
+
     def call(self, node: ast.Call) -> Iterator[Problem]:
         if not self.pure_callee(node):
             yield (
                 node,
                 f"`{_text(node.func)}(...)` is called when the module is imported",
             )
+        elif self.target_of(node.func) not in _SAFE_CALLS:
+            self.risk()
         for value in (*node.args, *(item.value for item in node.keywords)):
             yield from self.pure(value)
 
@@ -295,6 +364,26 @@ def _text(node: ast.expr) -> str:
     return ".".join(reversed(names))
 
 
+def _is_string(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_number(node: ast.expr) -> bool:
+    if isinstance(node, ast.BinOp):
+        return _is_number(node.left) and _is_number(node.right)
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+
+
+def _is_plain_number(node: ast.expr) -> bool:
+    """A small constant to divide by, or to raise to the power of."""
+    return isinstance(node, ast.Constant) and node.value in range(1, 1000)
+
+
+_SAFE_CALLS: Final = (
+    Target("ext", "", "dataclasses.field"),
+    Target("ext", "", "typing.TypeVar"),
+    Target("ext", "", "enum.auto"),
+)
 _WORK: Final = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 _STATEMENTS: Final[dict[type, Callable[..., Iterator[Problem]]]] = {
     ast.Import: _Judging.nothing,

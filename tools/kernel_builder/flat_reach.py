@@ -1,6 +1,5 @@
 """What the kernel needs of every module, and what each name must mean in one file."""
 
-import ast
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,7 +7,14 @@ from typing import Final
 
 from kernel_builder.flat_inert import Verdict, judge
 from kernel_builder.flat_scopes import Unit, Use
-from kernel_builder.flat_tables import Binding, Refusal, Table, Tables, Target
+from kernel_builder.flat_tables import (
+    Binding,
+    Refusal,
+    Table,
+    Tables,
+    Target,
+    postpones_annotations,
+)
 from kernel_builder.modules import MAIN
 
 BUILTINS: Final = frozenset(dir(builtins)) - {"__doc__", "__name__", "__spec__"}
@@ -99,21 +105,6 @@ def _read(plan: Plan, table: Table, use: Use, postponed: bool) -> None:
         plan.free.setdefault(use.name, place)
     else:
         plan.meanings.setdefault(use.name, {}).setdefault(target, place)
-
-
-def postpones_annotations(table: Table) -> bool:
-    """Say whether a module has `from __future__ import annotations`."""
-    return "annotations" in future_names(table)
-
-
-def future_names(table: Table) -> set[str]:
-    """Give the names a module imports from __future__."""
-    return {
-        alias.name
-        for unit in table.units
-        if isinstance(unit.node, ast.ImportFrom) and unit.node.module == "__future__"
-        for alias in unit.node.names
-    }
 
 
 def collisions(plan: Plan) -> Iterator[Refusal]:

@@ -15,6 +15,16 @@ from typing import Final, NamedTuple
 # Roles in which a class may be named without becoming a value that could be printed.
 CLASS_SAFE_ROLES: Final = frozenset(
     {"call", "base", "annotation", "except", "test", "attr", "raise", "subscript"}
+    | {"iterate", "string"}
+)
+_ITERATING: Final = frozenset(
+    {"list", "tuple", "set", "frozenset", "sorted", "len", "iter", "enumerate", "zip"}
+    | {"sum", "max", "min", "reversed", "any", "all"}
+)
+_SHOWING: Final = frozenset({"print", "str", "repr", "format", "ascii"})
+_SHOWING_METHODS: Final = frozenset(
+    {"format", "debug", "info", "warning", "error", "critical", "log", "pprint"}
+    | {"pformat", "dumps", "write"}
 )
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
@@ -34,8 +44,9 @@ class Unit:
 
     `first` and `last` are its lines, decorators included. `binds` are the module names
     it binds when it runs, each with the node that binds it; `global_binds` those that a
-    function in it binds through `global`. `calls` are the calls made when the statement
-    itself runs, not later in a function.
+    function in it binds through `global`. `shown` are expressions that become text for
+    people, each with the class around it. `assigned` and `attributes_set` are the
+    values that names and attributes receive anywhere in it, whatever the scope.
     """
 
     node: ast.stmt
@@ -49,6 +60,9 @@ class Unit:
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
     class_values: list[ast.expr] = field(default_factory=list)
     calls: list[ast.Call] = field(default_factory=list)
+    shown: list[tuple[ast.expr, str]] = field(default_factory=list)
+    assigned: dict[str, list[ast.expr]] = field(default_factory=dict)
+    attributes_set: dict[str, list[ast.expr]] = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
@@ -171,6 +185,8 @@ class _Walker:
         if type(node.ctx) is ast.Load:
             role = "annotation" if self.annotation else self.roles.get(id(node), "load")
             self.scope.uses.append((self.mangle(node.id), node, role))
+            if node.id == "__class__" and role not in CLASS_SAFE_ROLES:
+                self.unit.class_values.append(node)
         else:
             self.bind(node.id, node)
 
@@ -199,11 +215,16 @@ class _Walker:
                 self.scope.uses.append((self.mangle(item.id), node, "string"))
 
     def call(self, node: ast.Call) -> None:
-        if self._runs_now():
-            self.unit.calls.append(node)
+        self.unit.calls.append(node)
         self.role(node.func, "call")
         if isinstance(node.func, ast.Name):
             self._call_of_name(node, node.func.id)
+            if node.func.id in _SHOWING:
+                self.show(*node.args)
+        elif (
+            isinstance(node.func, ast.Attribute) and node.func.attr in _SHOWING_METHODS
+        ):
+            self.show(*node.args, *(item.value for item in node.keywords))
         for keyword in node.keywords:
             if keyword.arg == "default_factory":
                 self.role(keyword.value, "call")
@@ -220,14 +241,49 @@ class _Walker:
             self.unit.class_values.append(node)
         elif name == "cast" and arguments:
             self.role(arguments[0], "annotation")
+        elif name in _ITERATING:  # the members of an enum
+            for argument in arguments:
+                if isinstance(argument, ast.Name):
+                    self.role(argument, "iterate")
 
-    def _runs_now(self) -> bool:
-        scope: _Scope | None = self.scope
-        while scope is not None:
-            if scope.kind in ("function", "lambda"):
-                return False
-            scope = scope.parent
-        return True
+    def show(self, *nodes: ast.expr) -> None:
+        self.unit.shown.extend((node, self.class_name) for node in nodes)
+
+    def formatted(self, node: ast.FormattedValue) -> None:
+        self.show(node.value)
+        self.children(node)
+
+    def operation(self, node: ast.BinOp) -> None:
+        if isinstance(node.op, ast.Mod) and isinstance(
+            node.left, ast.Constant | ast.JoinedStr
+        ):
+            self.show(node.right)
+        self.children(node)
+
+    def assignment(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            self.assign(target, node.value)
+        self.children(node)
+
+    def assign(self, target: ast.expr, value: ast.expr) -> None:
+        """Note what a name or an attribute may hold."""
+        if isinstance(target, ast.Name):
+            self.unit.assigned.setdefault(target.id, []).append(value)
+        elif isinstance(target, ast.Attribute):
+            self.unit.attributes_set.setdefault(target.attr, []).append(value)
+        elif isinstance(target, ast.Starred):
+            self.assign(target.value, value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            parts = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+            same = len(parts) == len(target.elts)
+            for number, item in enumerate(target.elts):
+                self.assign(item, parts[number] if same else value)
+
+    def with_(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            if item.optional_vars is not None:
+                self.assign(item.optional_vars, item.context_expr)
+        self.children(node)
 
     def compare(self, node: ast.Compare) -> None:
         for operand in (node.left, *node.comparators):
@@ -236,6 +292,12 @@ class _Walker:
 
     def subscript(self, node: ast.Subscript) -> None:
         self.role(node.value, "subscript")
+        self.children(node)
+
+    def loop(self, node: ast.For | ast.AsyncFor) -> None:
+        if isinstance(node.iter, ast.Name):
+            self.role(node.iter, "iterate")
+        self.assign(node.target, node.iter)
         self.children(node)
 
     def raised(self, node: ast.Raise) -> None:
@@ -248,10 +310,15 @@ class _Walker:
         while scope.kind == "comprehension" and scope.parent is not None:
             scope = scope.parent
         self.bind(node.target.id, node.target, scope)
+        self.assign(node.target, node.value)
         self.visit(node.value)
 
     def comprehension(self, node: _Comprehension) -> None:
         generators = node.generators
+        for part in generators:
+            if isinstance(part.iter, ast.Name):
+                self.role(part.iter, "iterate")
+            self.assign(part.target, part.iter)
         self.visit(generators[0].iter)
 
         def inside() -> None:
@@ -343,6 +410,7 @@ class _Walker:
     def annotated_assignment(self, node: ast.AnnAssign) -> None:
         self.annotated(node.annotation)
         if node.value is not None:
+            self.assign(node.target, node.value)
             self.visit(node.value)
         self.visit(node.target)
 
@@ -442,6 +510,13 @@ _VISITORS: Final[dict[type, Callable[..., None]]] = {
     ast.Compare: _Walker.compare,
     ast.Subscript: _Walker.subscript,
     ast.Raise: _Walker.raised,
+    ast.FormattedValue: _Walker.formatted,
+    ast.BinOp: _Walker.operation,
+    ast.Assign: _Walker.assignment,
+    ast.With: _Walker.with_,
+    ast.AsyncWith: _Walker.with_,
+    ast.For: _Walker.loop,
+    ast.AsyncFor: _Walker.loop,
     ast.NamedExpr: _Walker.named,
     ast.Lambda: _Walker.lambda_,
     ast.FunctionDef: _Walker.function,

@@ -53,6 +53,11 @@ class Refusal:
         return f"{self.path}:{self.line}: [{self.rule}] {self.message}; {self.fix}"
 
 
+def refuse(table: "Table", node: ast.AST, rule: str, why: str, fix: str) -> Refusal:
+    """Make a refusal that points at `node` in a module's file."""
+    return Refusal(table.label, getattr(node, "lineno", 0), rule, why, fix)
+
+
 class FlatRefused(ToolError):  # noqa: N818 - named like the other errors
     """The flat form would not be provably the same program."""
 
@@ -243,3 +248,18 @@ def is_local(tables: Tables, module: Module, node: ast.Import | ast.ImportFrom) 
     else:
         names = [node.module or ""]
     return any(tables.finder.find(name.split(".")[0]) is not None for name in names)
+
+
+def postpones_annotations(table: Table) -> bool:
+    """Say whether a module has `from __future__ import annotations`."""
+    return "annotations" in future_names(table)
+
+
+def future_names(table: Table) -> set[str]:
+    """Give the names a module imports from __future__."""
+    return {
+        alias.name
+        for unit in table.units
+        if isinstance(unit.node, ast.ImportFrom) and unit.node.module == "__future__"
+        for alias in unit.node.names
+    }

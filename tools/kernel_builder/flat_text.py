@@ -14,9 +14,9 @@ from kernel_builder.flat_imports import (
     leading_imports,
     wanted_imports,
 )
-from kernel_builder.flat_reach import Plan, future_names
+from kernel_builder.flat_reach import Plan
 from kernel_builder.flat_scopes import Unit
-from kernel_builder.flat_tables import Table, is_local
+from kernel_builder.flat_tables import Table, future_names, is_local
 from kernel_builder.header import header_lines
 from kernel_builder.modules import MAIN
 from kernel_builder.sources import Source
@@ -182,7 +182,7 @@ def _body(table: Table, kept: list[Unit], gone: list[Unit]) -> Iterator[Line]:
     rows: list[tuple[str, int] | None] = []
     for number, text in enumerate(source.lines, start=1):
         if number in replaced:
-            rows.extend((part, number) for part in replaced[number])
+            rows.extend(replaced[number])
         elif number in drop or (number <= 2 and _is_cookie(text, number, inside)):
             rows.append(None)
         else:
@@ -221,16 +221,21 @@ def _is_comment(line: str) -> bool:
 
 def _shared_lines(
     source: Source, kept: list[Unit], gone: list[Unit]
-) -> dict[int, list[str]]:
-    """Cut apart `import os; X = 1` where only a part of the line stays."""
+) -> dict[int, list[tuple[str, int]]]:
+    """Cut apart `import os; X = 1` where only a part of the line stays.
+
+    Gives, for each line that is replaced, the lines in its place with their numbers.
+    """
     lost = {n for unit in gone for n in range(unit.first, unit.last + 1)}
-    result: dict[int, list[str]] = {}
-    for unit in kept:
-        if unit.first in lost or unit.last in lost:
-            text = ast.get_source_segment(source.text, unit.node) or ""
-            result.setdefault(unit.first, []).append(text)
-            for number in range(unit.first + 1, unit.last + 1):
-                result.setdefault(number, [])
+    cut = [unit for unit in kept if unit.first in lost or unit.last in lost]
+    result: dict[int, list[tuple[str, int]]] = {}
+    for unit in cut:
+        for number in range(unit.first, unit.last + 1):
+            result.setdefault(number, [])
+    for unit in cut:
+        text = ast.get_source_segment(source.text, unit.node) or ""
+        for number, line in enumerate(text.split("\n"), start=unit.first):
+            result[number].append((line, number))
     return result
 
 
@@ -282,11 +287,16 @@ def _names_local(plan: Plan, unit: Unit) -> bool:
 
 def _without_empty_cells(rows: list[Line], inside: set[int]) -> Iterator[Line]:
     """Drop the `# %%` line of a cell that held nothing but imports."""
+    dropping = False
     for index, (text, origin) in enumerate(rows):
+        if dropping and not text.strip():
+            continue  # the blank lines of the cell that went
+        dropping = False
         if origin is not None and origin.line not in inside and _MARK.match(text):
             following = next((row for row in rows[index + 1 :] if row[0].strip()), None)
             plain = text.strip().lstrip("#").strip() == "%%"
             if plain and (following is None or _MARK.match(following[0])):
+                dropping = True
                 continue
         yield text, origin
 

@@ -92,7 +92,12 @@ def _statements(
         if origin is None:
             _check_own(node, imported)
             continue
-        number = _match(node, origin, index[origin.path], sources[origin.path], lines)
+        free = [
+            number
+            for number in index[origin.path].get(origin.line, ())
+            if (origin.path, number) not in used
+        ]
+        number = _match(node, origin, free, sources[origin.path], lines)
         if number is None:
             continue  # an alias in place of an import
         place = (order[origin.path], number)
@@ -117,15 +122,14 @@ def _by_place(module: Module) -> dict[int, list[int]]:
 def _match(
     node: ast.stmt,
     origin: Origin,
-    places: dict[int, list[int]],
+    numbers: list[int],
     module: Module,
     lines: list[str],
 ) -> int | None:
-    for number in places.get(origin.line, ()):
-        source = module.tree.body[number]
-        if _same(node, source, lines, module):
+    for number in numbers:
+        if _same(node, module.tree.body[number], lines, module):
             return number
-    for number in places.get(origin.line, ()):
+    for number in numbers:
         if isinstance(module.tree.body[number], ast.ImportFrom) and _is_alias(node):
             return None
     raise ProofFailed(
