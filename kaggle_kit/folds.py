@@ -28,16 +28,17 @@ def _folds_classes(labels: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray
 
 
 def _folds_require(
-    classes: npt.NDArray[Any], codes: npt.NDArray[Any], needed: int, why: str
+    classes: npt.NDArray[Any], codes: npt.NDArray[Any], needed: int, what: str
 ) -> None:
+    """Refuse classes with fewer than `needed` rows."""
     counts = np.bincount(codes)
     rare = np.flatnonzero(counts < needed)
     if len(rare):
         named = ", ".join(f"{classes[c]!s} ({counts[c]})" for c in rare[:10])
         more = f" and {len(rare) - 10} more" if len(rare) > 10 else ""
         raise ValueError(
-            f"{why} needs at least {needed} rows of every class; too few rows: "
-            f"{named}{more}. Use fewer folds, or merge or drop these classes"
+            f"{what} needs at least {needed} rows of every class; too few rows: "
+            f"{named}{more}. Merge or drop these classes, or use fewer folds"
         )
 
 

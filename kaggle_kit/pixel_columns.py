@@ -12,6 +12,8 @@ PIXEL_VALUES = tuple(str(value) for value in range(256))  # pixel value -> its c
 
 _PIXEL_NUMBERED = re.compile(r"(.*?)([0-9]+)")  # pixel0, pixel1, ...
 _PIXEL_GRID = re.compile(r"([0-9]+)x([0-9]+)")  # 1x1, 1x2, ...: row x column
+# What errors="surrogateescape" makes of bytes that are no UTF-8.
+_PIXEL_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,32 @@ def _pixel_header(path: Path) -> list[str]:
         header = next(csv.reader([first.decode("utf-8-sig").rstrip("\r\n")]))
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}, line 1: not UTF-8 text (byte {error.object[error.start]:#04x}); save it "
-            "as CSV in UTF-8, and unpack it if it is compressed"
+            f"{path}, line 1: not UTF-8 text (byte {error.object[error.start]:#04x}); "
+            "save it as CSV in UTF-8, and unpack it if it is compressed"
         ) from None
     except csv.Error as error:
         raise ValueError(f"{path}, line 1: not readable as CSV: {error}") from None
-    if all(name.strip().isdigit() for name in header) and len(set(header)) < len(
-        header
-    ):
+    _pixel_require_names(path, header)
+    return header
+
+
+def _pixel_require_names(path: Path, header: list[str]) -> None:
+    """Every column has a name of its own."""
+    counts = Counter(header)
+    if len(counts) < len(header) and all(name.strip().isdigit() for name in header):
         raise ValueError(f"{path}, line 1: numbers, expected the names of the columns")
-    for name, count in Counter(header).items():
+    if "" in counts:
+        raise ValueError(
+            f"{path}, line 1: column {header.index('') + 1} has no name; if it is the "
+            "index of a table, write the file with index=False"
+        )
+    for name, count in counts.items():
         if count > 1:
             places = [str(i) for i, other in enumerate(header, 1) if other == name]
             raise ValueError(
                 f"{path}, line 1: column {name!r} is there {count} times, as columns "
                 f"{', '.join(places[:5])}"
             )
-    return header
 
 
 def _pixel_roles(
@@ -170,7 +181,7 @@ def _pixel_cell_fault(cell: str, highest: int | None) -> str:
         return ""
     if not text:
         return f"empty cell, {wanted}"
-    if not text.isprintable():
+    if _PIXEL_NOT_UTF8.search(text):
         return f"not UTF-8 text, {wanted}"
     try:
         number = float(text)
@@ -191,7 +202,7 @@ def _pixel_row_fault(
         role = columns.roles.get(name)
         if role == "id":
             fault = "" if cell.strip() else "empty cell, expected an id"
-            fault = fault if cell.isprintable() else "not UTF-8 text"
+            fault = "not UTF-8 text" if _PIXEL_NOT_UTF8.search(cell) else fault
         else:
             fault = _pixel_cell_fault(cell, None if role else 255)
         if fault:
@@ -201,7 +212,6 @@ def _pixel_row_fault(
 
 def _pixel_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number, as an editor counts, and cells of every row after the header."""
-    # Bytes that are no UTF-8 become lone surrogates, which are not printable.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
         try:

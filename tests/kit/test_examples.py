@@ -3,6 +3,8 @@
 import doctest
 import importlib
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 
@@ -27,3 +29,14 @@ def test_there_are_examples():
         for example in test.examples
     ]
     assert len(examples) > 4
+
+
+@pytest.mark.parametrize(
+    "name", ["config", "folds", "paths", "preprocess", "submission"]
+)
+def test_data_modules_start_without_the_heavy_libraries(name):
+    heavy = "{'torch', 'sklearn', 'scipy', 'matplotlib', 'seaborn', 'cv2'}"
+    program = f"import sys, kaggle_kit.{name}; print({heavy} & set(sys.modules))"
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"

@@ -200,6 +200,7 @@ def test_ids_become_numbers_only_if_their_spelling_survives(csv_file, ids, expec
         ("label,1x1,1x2,2x2,2x1", "1x1 to 2x1 are incomplete or out of order"),
         ("label,1x1,1x2,2x1,2x3", "incomplete or out of order, first at '1x2'|order"),
         ("label,2x1,2x2,3x1,3x2", "incomplete or out of order, first at '2x1'"),
+        (",label,pixel0", "column 1 has no name; .* write the file with index=False"),
         ("label", "0 pixel columns make no square images"),
         ("7,0,0,0,0", "line 1: numbers, expected the names of the columns"),
         ("", "line 1 is empty, expected the names"),
@@ -218,7 +219,7 @@ def test_a_bad_header_is_refused(csv_file, header, message):
     [
         (HEADER, "column 1, 'label', is no pixel column such as 'pixel0'; if it holds"),
         ("pixel0,pixel1,pixel2,pixel3,label", "column 5, 'label', is no pixel column"),
-        (",pixel0,pixel1,pixel2,pixel3", "column 1, '', is no pixel column"),
+        (",pixel0,pixel1,pixel2", "column 1 has no name; if it is the index of a tabl"),
     ],
 )
 def test_a_column_that_was_not_named_is_no_pixel(csv_file, header, message):
@@ -304,7 +305,10 @@ def test_any_bad_cell_in_a_larger_file_is_found(tmp_path, n, where, cell):
         (b"PK\x03\x04\x14\x00\xff", "line 1: not UTF-8 text .byte 0xff.* unpack it"),
         (gzip.compress(HEADER.encode()), "line 1: not UTF-8 text .byte 0x8b"),
         (HEADER.encode() + b"\n3,0,\xe9,7,1\n", "line 2, column 'pixel1': not UTF-8"),
-        (HEADER.encode() + b"\n3,0,\0,7,1\n", "line 2, column 'pixel1': not UTF-8"),
+        (
+            HEADER.encode() + b"\n3,0,\0,7,1\n",
+            r"line 2, column 'pixel1': '.x00' is no n",
+        ),
         (
             HEADER.encode() + b"\n3,0,1\r,7,1\n",
             "line 2: not readable as CSV|line 2: 3 ce",
@@ -338,6 +342,14 @@ def test_a_missing_file_is_named(tmp_path):
 def test_bad_ids_are_refused(csv_file, rows, message):
     with pytest.raises(ValueError, match=message):
         read_pixel_csv(csv_file("id,pixel0", *rows), id="id")
+
+
+def test_an_id_may_be_any_text(csv_file):
+    path = csv_file("id,pixel0", "a\tb,1", "ä \x01,2")
+    assert read_pixel_csv(path, id="id").ids.tolist() == ["a\tb", "ä \x01"]
+    path = csv_file("id,pixel0", "a\tb,1", "ä,x")
+    with pytest.raises(ValueError, match="line 3, column 'pixel0': 'x' is no number"):
+        read_pixel_csv(path, id="id")
 
 
 def test_an_id_that_is_not_utf8_is_refused(csv_file):
