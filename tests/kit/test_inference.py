@@ -1,0 +1,105 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_learner import digits, in_batches, small_learner, small_net
+from torch import nn
+
+from kaggle_kit.inference import (
+    class_probabilities,
+    flip_view,
+    get_preds,
+    identity_view,
+    mean_outputs,
+    shift_view,
+    tta,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_predictions_are_those_of_the_model_in_order():
+    model = small_net()
+    x, y = digits(50)
+    preds = get_preds(model, in_batches(x, y, 20), CPU)
+    with torch.no_grad():
+        torch.testing.assert_close(preds, model.eval()(x).softmax(1))
+    torch.testing.assert_close(preds.sum(1), torch.ones(50))
+    logits = get_preds(model, x.split(20), CPU, activation=None)
+    torch.testing.assert_close(logits.softmax(1), preds)
+    assert not preds.requires_grad
+    assert not model.training
+
+
+def test_they_agree_with_the_learners():
+    learner = small_learner()
+    learner.fit(1)
+    batches = in_batches(*digits(50), 20)
+    ours = get_preds(learner.model, batches, CPU)
+    theirs = learner.get_preds(batches, activation=class_probabilities)
+    assert torch.equal(ours, theirs)
+
+
+def test_a_model_that_views_is_predicted_too():
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x).view(len(x), -1)
+
+    assert get_preds(Views(), digits(6)[0].split(4), CPU).shape == (6, 144)
+
+
+def test_test_time_augmentation_is_the_mean_over_views():
+    learner = small_learner()
+    learner.fit(1)
+    x, y = digits(30)
+    views = [identity_view, flip_view, shift_view(0, 1)]
+    expected = torch.stack([learner.predict(v(x)).softmax(1) for v in views]).mean(0)
+    batches = in_batches(x, y, 16)
+    torch.testing.assert_close(tta(learner.model, batches, CPU, views), expected)
+    torch.testing.assert_close(learner.tta(views, batches), expected)
+    for function in (
+        lambda: tta(learner.model, batches, CPU, []),
+        lambda: learner.tta([]),
+    ):
+        with pytest.raises(ValueError, match="at least one view"):
+            function()
+
+
+@given(rows=st.integers(-6, 6), columns=st.integers(-6, 6))
+def test_shifts_repeat_the_border(rows, columns):
+    x = torch.arange(40.0).reshape(1, 1, 5, 8)
+    shifted = shift_view(rows, columns)(x)
+    for i in range(5):
+        for j in range(8):
+            source = x[0, 0, min(max(i - rows, 0), 4), min(max(j - columns, 0), 7)]
+            assert shifted[0, 0, i, j] == source
+
+
+def test_flips_are_their_own_inverse():
+    x = torch.rand(2, 3, 4, 5)
+    assert torch.equal(flip_view(flip_view(x)), x)
+    assert torch.equal(flip_view(x)[..., 0], x[..., -1])
+
+
+def test_several_heads_are_kept_apart():
+    class Heads(nn.Module):
+        def forward(self, x):
+            flat = x.flatten(1)
+            return flat[:, :3], flat[:, 3:5]
+
+    first, second = get_preds(Heads(), digits(9)[0].split(4), CPU)
+    assert (first.shape, second.shape) == ((9, 3), (9, 2))
+    torch.testing.assert_close(second.sum(1), torch.ones(9))
+    means = mean_outputs([(first, second), (first * 3, second)])
+    torch.testing.assert_close(means[0], first * 2)
+
+
+def test_no_batches_is_an_error():
+    with pytest.raises(ValueError, match="no batches to predict"):
+        get_preds(small_net(), [], CPU)
+    with pytest.raises(ValueError, match="no batches to predict"):
+        small_learner().get_preds([])
