@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from kernel_builder import sandbox
@@ -77,18 +78,24 @@ def _candidates() -> list[Isolation]:
     """The ways whose program is installed, best first."""
     ways = []
     if bwrap := shutil.which("bwrap"):
-        ways.append(
-            Isolation("bubblewrap", lambda s: sandbox.bubblewrap_command(s, bwrap))
-        )
+        ways.append(_bubblewrap(bwrap))
     if unshare := shutil.which("unshare"):
         ways += [_unshare(unshare, user) for user in (True, False)]
     return ways
 
 
+# Equal ways are one object, so that each is tried once per process.
+@lru_cache(maxsize=8)
+def _bubblewrap(program: str) -> Isolation:
+    return Isolation("bubblewrap", lambda s: sandbox.bubblewrap_command(s, program))
+
+
+@lru_cache(maxsize=8)
 def _unshare(program: str, user: bool) -> Isolation:
     return Isolation("unshare", lambda s: sandbox.unshare_command(s, program, user))
 
 
+@lru_cache(maxsize=32)
 def _problem(isolation: Isolation, python: sandbox.Python) -> str:
     """Run a one-line kernel this way; the reason why it failed, or ""."""
     with tempfile.TemporaryDirectory(prefix="kaggle-kit-probe-") as name:

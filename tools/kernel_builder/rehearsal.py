@@ -28,29 +28,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernel_builder import isolation, mounts, mutate, profile_env, sandbox
-from kernel_builder.compare import hidden_answers, nondeterminism, projection
+from kernel_builder.cases import LAYOUTS, all_runs
 from kernel_builder.errors import UsageError
 from kernel_builder.files import write_atomic
 from kernel_builder.meters import Limits
 from kernel_builder.profiles import Profile, load_profile
 from kernel_builder.report import RehearsalReport, RunReport, print_report
 from kernel_builder.runfolder import new_run_folder
-from kernel_builder.staging import (
-    Plan,
-    RehearsalOptions,
-    Stage,
-    competition,
-    count_rows,
-    run_plan,
-    sample_of,
-)
+from kernel_builder.staging import RehearsalOptions, Stage
 
 if TYPE_CHECKING:
     from kernel_builder.build import Built
 
 __all__ = ["RehearsalOptions", "add_arguments", "print_report", "rehearse", "run"]
 
-LAYOUTS = {"new": ("new",), "old": ("old",), "both": ("new", "old")}
 NONE = ("", "none")
 
 
@@ -82,7 +73,7 @@ def rehearse(built: "Built", options: RehearsalOptions) -> RehearsalReport:
     try:
         _keep_source(stage)
         with tempfile.TemporaryDirectory(prefix="kaggle-kit-hidden-") as hidden:
-            runs, notes = _all_runs(stage, sources, Path(hidden))
+            runs, notes = all_runs(stage, sources, Path(hidden))
     except KeyboardInterrupt:
         folder = stage.folder.finish()
         options.echo(f"\ninterrupted: what it wrote so far is in {folder}\n")
@@ -180,79 +171,6 @@ def _keep_source(stage: Stage) -> None:
     shutil.copyfile(built.code_path, folder / built.code_path.name)
     if built.map_path.is_file():
         shutil.copyfile(built.map_path, folder / built.map_path.name)
-
-
-def _all_runs(
-    stage: Stage, sources: tuple[mounts.Source, ...], hidden: Path
-) -> tuple[list[RunReport], list[str]]:
-    """The plain runs; then, if these succeeded, the repeated and the hidden ones."""
-    options = stage.options
-    runs: list[RunReport] = []
-    for layout in LAYOUTS[options.layout]:
-        plan = Plan(f"{layout} layout", layout, sources)
-        runs.append(_announced(stage, plan, runs))
-    more = options.twice or options.rerun
-    if more and any(run.returncode != 0 for run in runs):
-        return runs, ["no further runs were made, because the plain one failed"]
-    base = Plan("second run", LAYOUTS[options.layout][0], sources)
-    if options.twice:
-        second = _announced(stage, base, runs)
-        check = nondeterminism(runs[0], second)
-        runs.append(replace(second, checks=(*second.checks, check)))
-    if options.rerun:
-        runs += _hidden_runs(stage, base, hidden, runs)
-    return runs, []
-
-
-def _announced(stage: Stage, plan: Plan, before: Sequence[RunReport]) -> RunReport:
-    """Run a plan; with several runs the log says where each begins."""
-    options = stage.options
-    if options.twice or options.rerun or options.layout == "both":
-        stage.options.echo(f"--- {plan.name}\n")
-    return run_plan(stage, plan, first=not before)
-
-
-def _hidden_runs(
-    stage: Stage, base: Plan, folder: Path, before: Sequence[RunReport]
-) -> list[RunReport]:
-    """One run for each kind of hidden test set."""
-    source = competition(base.sources)
-    if source is None:
-        raise UsageError(
-            "--rerun: the kernel has no competition whose test could change"
-        )
-    kinds = stage.options.hidden_tests or mutate.USUAL
-    sizes = [(count_rows(sample_of(stage, base)), before[0])]
-    runs: list[RunReport] = []
-    for test in mutate.mutations(source.folder, stage.config, folder, kinds):
-        plan = replace(
-            base,
-            name=f"hidden test, {test.kind}",
-            rerun=True,
-            sample=test.sample,
-            sources=tuple(_swapped(base.sources, source, test)),
-        )
-        run = _announced(stage, plan, before)
-        checks = hidden_answers(before[0], run, test.origin)
-        runs.append(replace(run, checks=(*run.checks, *checks)))
-        sizes.append((count_rows(test.sample), run))
-    hidden_rows = stage.options.hidden_rows or stage.config.hidden_rows
-    check = projection(sizes, hidden_rows, stage.limits.wall_s)
-    if check is not None and runs:
-        last = runs[-1]
-        better = [c for c in last.checks if c.id != "R06"]
-        runs[-1] = replace(last, checks=(*better, replace(check, run=last.name)))
-    return runs
-
-
-def _swapped(
-    sources: Sequence[mounts.Source], source: mounts.Source, test: mutate.Mutation
-) -> Iterator[mounts.Source]:
-    for each in sources:
-        if each is source:
-            yield replace(each, replaced=test.entries, removed=test.removed)
-        else:
-            yield each
 
 
 def _finish(

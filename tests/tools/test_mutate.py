@@ -1,0 +1,487 @@
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rehearsing import failed, message_of, run_kernel, write_competition, write_kernel
+
+from kernel_builder import mutate
+from kernel_builder.errors import UsageError
+from kernel_builder.mounts import Config, load_config
+from kernel_builder.tables import read_table
+from kernel_builder.testset import read_test_set
+
+BENGALI = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def made(folder, kind, out, **config):
+    return next(mutate.mutations(folder, Config(folder, **config), out, [kind]))
+
+
+def write_positional(folder, n=8):
+    """Digit Recognizer's form: the test has no ids, the sample counts from 1."""
+    folder.mkdir(parents=True)
+    test = "".join(f"{i},{i * 2}\n" for i in range(n))
+    (folder / "test.csv").write_text("pixel0,pixel1\n" + test)
+    sample = "".join(f"{i + 1},0\n" for i in range(n))
+    (folder / "sample_submission.csv").write_text("ImageId,Label\n" + sample)
+    return folder
+
+
+def write_images(folder, n=6, table=False):
+    """An image folder; the sample's ids are the stems."""
+    (folder / "test_images").mkdir(parents=True)
+    names = [f"{i * 37:04x}{i}" for i in range(n)]
+    for name in names:
+        (folder / f"test_images/{name}.png").write_bytes(name.encode())
+    sample = "".join(f"{name},0\n" for name in names)
+    (folder / "sample_submission.csv").write_text("id,label\n" + sample)
+    if table:
+        (folder / "test.csv").write_text(
+            "id,width\n" + "".join(f"{name},{i}\n" for i, name in enumerate(names))
+        )
+    return folder
+
+
+def write_parquet_series(folder, files=2, n=3):
+    """The form of Bengali.AI: numbered parquet files, three sample rows an image."""
+    folder.mkdir(parents=True)
+    ids = [f"Test_{i}" for i in range(files * n)]
+    for part in range(files):
+        own = ids[part * n : (part + 1) * n]
+        columns = {"image_id": own}
+        for pixel in range(4):
+            values = [int(id[5:]) * 10 + pixel for id in own]
+            columns[str(pixel)] = pa.array(values, pa.uint8())
+        pq.write_table(pa.table(columns), folder / f"test_image_data_{part}.parquet")
+    rows = [(f"{id}_{part}", id, part) for id in ids for part in BENGALI]
+    test = "".join(",".join(row) + "\n" for row in rows)
+    (folder / "test.csv").write_text("row_id,image_id,component\n" + test)
+    sample = "".join(f"{row[0]},0\n" for row in rows)
+    (folder / "sample_submission.csv").write_text("row_id,target\n" + sample)
+    return folder
+
+
+def test_more_rows_of_a_csv_are_clones_under_new_ids(tmp_path):
+    folder = write_competition(tmp_path / "tiny", n=6)
+    test = made(folder, "more rows", tmp_path / "out")
+
+    rows = rows_of(test.entries["test.csv"])
+    sample = rows_of(test.sample)
+    assert rows[:7] == rows_of(folder / "test.csv")
+    assert [row[0] for row in rows] == [row[0] for row in sample]
+    assert [row[0] for row in rows[7:]] == ["16", "17", "18", "19", "20", "21"]
+    content = dict(rows_of(folder / "test.csv"))
+    assert all(row[1] == content[test.origin[row[0]]] for row in rows[1:])
+
+
+def test_one_row_keeps_the_first(tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    test = made(folder, "one row", tmp_path / "out")
+
+    assert rows_of(test.entries["test.csv"]) == [["id", "x"], ["10", "0"]]
+    assert rows_of(test.sample) == [["id", "y"], ["10", "0"]]
+
+
+def test_unseen_ids_share_none_with_the_visible_test(tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    test = made(folder, "unseen ids", tmp_path / "out")
+
+    new = [row[0] for row in rows_of(test.sample)[1:]]
+    old = [row[0] for row in rows_of(folder / "sample_submission.csv")[1:]]
+    assert not set(new) & set(old)
+    assert [row[1] for row in rows_of(test.entries["test.csv"])[1:]] == [
+        row[1] for row in rows_of(folder / "test.csv")[1:]
+    ]
+    assert list(test.origin.values()) == old
+
+
+def test_shuffled_moves_test_and_sample_alike(tmp_path):
+    folder = write_competition(tmp_path / "tiny", n=20)
+    test = made(folder, "shuffled", tmp_path / "out")
+
+    rows = rows_of(test.entries["test.csv"])
+    assert sorted(rows) == sorted(rows_of(folder / "test.csv"))
+    assert rows != rows_of(folder / "test.csv")
+    assert [row[0] for row in rows] == [row[0] for row in rows_of(test.sample)]
+
+
+def test_ids_that_are_row_numbers_stay_row_numbers(tmp_path):
+    folder = write_positional(tmp_path / "digits")
+    config = Config(folder)
+    tests = {t.kind: t for t in mutate.mutations(folder, config, tmp_path / "out")}
+
+    assert set(tests) == {"more rows", "one row", "shuffled"}
+    more = rows_of(tests["more rows"].sample)
+    assert [row[0] for row in more[1:]] == [str(i) for i in range(1, 17)]
+    shuffled = rows_of(tests["shuffled"].entries["test.csv"])[1:]
+    ids = [row[0] for row in rows_of(tests["shuffled"].sample)[1:]]
+    assert ids == [str(i) for i in range(1, 9)]
+    # Row i of the shuffled test is the content that `origin` says.
+    for id, row in zip(ids, shuffled, strict=True):
+        assert row[0] == str(int(tests["shuffled"].origin[id]) - 1)
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_images_are_renamed_with_their_rows(table, tmp_path):
+    folder = write_images(tmp_path / "leaves", table=table)
+    test = made(folder, "unseen ids", tmp_path / "out")
+
+    ids = [row[0] for row in rows_of(test.sample)[1:]]
+    images = test.entries["test_images"]
+    assert sorted(p.stem for p in images.iterdir()) == sorted(ids)
+    for id in ids:
+        assert (images / f"{id}.png").read_bytes().decode() == test.origin[id]
+    if table:
+        assert [row[0] for row in rows_of(test.entries["test.csv"])[1:]] == ids
+
+
+def test_more_images_are_cloned(tmp_path):
+    folder = write_images(tmp_path / "leaves", n=4)
+    test = made(folder, "more rows", tmp_path / "out")
+
+    assert len(list(test.entries["test_images"].iterdir())) == 8
+    assert len(rows_of(test.sample)) == 9
+    assert test.units == 8
+
+
+def test_an_image_of_a_parquet_series_changes_everywhere(tmp_path):
+    folder = write_parquet_series(tmp_path / "bengali")
+    test = made(folder, "unseen ids", tmp_path / "out")
+
+    first = pq.read_table(test.entries["test_image_data_0.parquet"])
+    old = pq.read_table(folder / "test_image_data_0.parquet")
+    assert first.column("image_id").to_pylist() == ["Test_6", "Test_7", "Test_8"]
+    assert first.schema.equals(old.schema)
+    assert first.column("3").to_pylist() == old.column("3").to_pylist()
+    assert rows_of(test.entries["test.csv"])[1] == [
+        "Test_6_consonant_diacritic",
+        "Test_6",
+        "consonant_diacritic",
+    ]
+    assert rows_of(test.sample)[3] == ["Test_6_vowel_diacritic", "0"]
+
+
+def test_one_row_leaves_no_file_of_a_series_empty(tmp_path):
+    folder = write_parquet_series(tmp_path / "bengali")
+    test = made(folder, "one row", tmp_path / "out")
+
+    kept = [
+        pq.read_table(test.entries[f"test_image_data_{part}.parquet"])
+        for part in range(2)
+    ]
+    assert [t.column("image_id").to_pylist() for t in kept] == [["Test_0"], ["Test_3"]]
+    assert len(rows_of(test.sample)) == 7
+
+
+def test_more_files_continue_the_series(tmp_path):
+    folder = write_parquet_series(tmp_path / "bengali")
+    test = made(folder, "more files", tmp_path / "out")
+
+    new = sorted(set(test.entries) - {p.name for p in folder.iterdir()})
+    assert new
+    assert set(new) <= {"test_image_data_2.parquet", "test_image_data_3.parquet"}
+    ids = [
+        id
+        for name in test.entries
+        if name.endswith("parquet")
+        for id in pq.read_table(test.entries[name]).column("image_id").to_pylist()
+    ]
+    assert len(ids) == len(set(ids)) == 12
+    assert {row[0] for row in rows_of(test.sample)[1:]} == {
+        f"{id}_{part}" for id in ids for part in BENGALI
+    }
+
+
+def test_more_files_need_a_series(tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    with pytest.raises(UsageError, match="no numbered test files"):
+        made(folder, "more files", tmp_path / "out")
+
+
+def test_the_same_seed_gives_the_same_test(tmp_path):
+    folder = write_images(tmp_path / "leaves")
+    texts = [
+        made(folder, "more rows", tmp_path / name).sample.read_text()
+        for name in ("one", "two")
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_only_the_ids_of_a_csv_row_are_rewritten(tmp_path):
+    folder = write_competition(tmp_path / "tiny", n=2)
+    text = 'id,x\n10,"a, ""b"""\n11,"two\nlines"\n'
+    (folder / "test.csv").write_text(text)
+    shuffled = made(folder, "shuffled", tmp_path / "one").entries["test.csv"]
+    unseen = made(folder, "unseen ids", tmp_path / "two").entries["test.csv"]
+
+    assert sorted(shuffled.read_text()) == sorted(text)
+    assert rows_of(unseen)[1:] == [["12", 'a, "b"'], ["13", "two\nlines"]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_reading_and_writing_a_csv_is_lossless(data, tmp_path_factory):
+    cells = st.text(
+        st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=5
+    )
+    width = data.draw(st.integers(2, 4))
+    rows = data.draw(st.lists(st.lists(cells, min_size=width, max_size=width)))
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([f"c{i}" for i in range(width)])
+        writer.writerows(rows)
+    table = read_table(path)
+    copy = path.with_name("copy.csv")
+    table.write(copy, [(i, str) for i in range(len(table))], list(table.keys))
+
+    assert copy.read_text() == path.read_text()
+
+
+def test_a_csv_with_a_short_row_is_refused(tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    (folder / "test.csv").write_text("id,x\n10,1\n11\n")
+    with pytest.raises(UsageError, match=r"test.csv: .* row 2 has 1 of 2 cells"):
+        made(folder, "one row", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda f: (f / "sample_submission.csv").unlink(), "no sample_submission"),
+        (lambda f: (f / "test.csv").unlink(), "no test file or folder"),
+        (lambda f: (f / "test.csv").write_text("a,b\n1,2\n"), "nothing links"),
+    ],
+)
+def test_a_test_set_that_is_not_understood_says_how_to_help(change, problem, tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    change(folder)
+    with pytest.raises(UsageError, match=f"{problem}.*rehearsal.toml"):
+        made(folder, "one row", tmp_path / "out")
+
+
+def test_an_unknown_kind_is_refused(tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    with pytest.raises(UsageError, match="'fewer rows': more rows, one row"):
+        made(folder, "fewer rows", tmp_path / "out")
+
+
+def test_the_config_names_files_and_ids(tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    (folder / "test.csv").rename(folder / "unlabelled.csv")
+    test = made(folder, "one row", tmp_path / "out", test="unlabelled.csv", id="id")
+
+    assert rows_of(test.entries["unlabelled.csv"]) == [["id", "x"], ["10", "0"]]
+
+
+def test_a_competitions_own_hook_makes_the_test(tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    kernel = tmp_path / "kernel"
+    kernel.mkdir()
+    (kernel / "rehearsal.toml").write_text('mutate = "hidden.py"')
+    (kernel / "hidden.py").write_text(
+        "def mutate(folder, out, kind, seed):\n"
+        "    (out / 'test.csv').write_text(f'id,x\\n7,{len(kind)}\\n')\n"
+        "    (out / 'sample_submission.csv').write_text('id,y\\n7,0\\n')\n"
+    )
+    tests = list(mutate.mutations(folder, load_config(kernel), tmp_path / "out"))
+
+    assert [t.kind for t in tests] == list(mutate.USUAL)
+    assert tests[1].entries["test.csv"].read_text() == "id,x\n7,7\n"
+    assert tests[1].sample.read_text() == "id,y\n7,0\n"
+
+
+@pytest.mark.parametrize(
+    ("hook", "problem"),
+    [
+        ("x = 1", "must define mutate"),
+        ("def mutate(*a): raise ValueError('bad')", "ValueError: bad"),
+        ("def mutate(*a): pass", "wrote no file"),
+    ],
+)
+def test_a_broken_hook_is_named(hook, problem, tmp_path):
+    folder = write_competition(tmp_path / "tiny")
+    (tmp_path / "hidden.py").write_text(hook)
+    with pytest.raises(UsageError, match=problem):
+        made(folder, "one row", tmp_path / "out", mutate=tmp_path / "hidden.py")
+
+
+def test_units_of_a_long_sample_are_its_images(tmp_path):
+    folder = write_parquet_series(tmp_path / "bengali", files=1, n=2)
+    test = read_test_set(folder, Config(folder))
+
+    assert test.column == "image_id"
+    assert test.units == ("Test_0", "Test_1")
+    assert test.sample_rows == {"Test_0": [0, 1, 2], "Test_1": [3, 4, 5]}
+    assert not test.positional
+
+
+# Whole rehearsals ---------------------------------------------------------------------
+
+READS_THE_TEST = """
+    import csv, os
+    data = "/kaggle/input/competitions/tiny"
+    rows = list(csv.DictReader(open(data + "/test.csv")))
+    {action}
+    with open("submission.csv", "w") as file:
+        file.write("id,y\\n" + "".join(f"{{r['id']}},{{answer(r)}}\\n" for r in rows))
+"""
+
+
+def rerun(folder, action, **options):
+    code = READS_THE_TEST.format(action=action)
+    return run_kernel(folder, code, rerun=True, **options)
+
+
+def test_a_sound_kernel_passes_every_hidden_test(tmp_path):
+    report = rerun(tmp_path, "answer = lambda r: r['x']", hidden_rows=1000)
+
+    assert report.ok, report.checks
+    assert failed(report) == []
+    names = [run.name for run in report.runs]
+    assert names == [
+        "new layout",
+        *(f"hidden test, {kind}" for kind in mutate.USUAL),
+    ]
+    assert {"R06", "R10"} <= {check.id for check in report.checks}
+    hidden = report.runs[1].outputs
+    assert hidden.parent.name == "hidden-test-more-rows"
+    assert len(rows_of(hidden / "submission.csv")) == 13
+
+
+@pytest.mark.parametrize(
+    ("action", "kaggle", "where"),
+    [
+        (
+            "assert len(rows) == 6; answer = lambda r: 0",
+            "Notebook Threw Exception",
+            "hidden test, more rows",
+        ),
+        (
+            "known = dict((str(10 + i), i) for i in range(6)); "
+            "answer = lambda r: known[r['id']]",
+            "Notebook Threw Exception",
+            "hidden test, unseen ids",
+        ),
+        (
+            "rows = rows[:6]; answer = lambda r: r['x']",
+            "Submission Scoring Error",
+            "hidden test, more rows",
+        ),
+        (
+            "if os.environ.get('KAGGLE_IS_COMPETITION_RERUN'): raise SystemExit\n"
+            "    answer = lambda r: r['x']",
+            "Submission CSV Not Found",
+            "hidden test, one row",
+        ),
+    ],
+)
+def test_kernels_made_for_the_public_test_fail_as_on_kaggle(
+    action, kaggle, where, tmp_path
+):
+    report = rerun(tmp_path, action)
+
+    assert not report.ok
+    assert kaggle in {check.kaggle for check in report.errors}
+    assert where in {check.run for check in report.errors}
+
+
+def test_answers_looked_up_by_id_are_noticed(tmp_path):
+    action = (
+        "known = {str(10 + i): i % 5 for i in range(6)}; "
+        "answer = lambda r: known.get(r['id'], 0)"
+    )
+    report = rerun(tmp_path, action, hidden_tests=("unseen ids",))
+
+    assert failed(report) == ["R10"]
+    assert "every answer is '0'" in message_of(report, "R10")
+
+
+def test_answers_by_place_are_noticed(tmp_path):
+    action = "count = iter(range(99)); answer = lambda r: next(count)"
+    report = rerun(tmp_path, action, hidden_tests=("shuffled",))
+
+    assert failed(report) == ["R10"]
+    assert "follow the row's place" in message_of(report, "R10")
+
+
+def test_hidden_tests_are_not_run_after_a_failure(tmp_path):
+    report = rerun(tmp_path, "raise ValueError")
+
+    assert len(report.runs) == 1
+    assert "no further runs were made" in report.notes[0]
+
+
+def test_two_equal_runs_are_compared(tmp_path):
+    code = """
+    import random
+    answers = [f"{i},{VALUE}\\n" for i in range(10, 16)]
+    open("submission.csv", "w").write("id,y\\n" + "".join(answers))
+    """
+    steady = run_kernel(tmp_path / "a", code.replace("VALUE", "i % 3"), twice=True)
+    noisy = run_kernel(
+        tmp_path / "b", code.replace("VALUE", "random.randrange(10**9)"), twice=True
+    )
+
+    assert failed(steady) == []
+    assert failed(noisy) == ["R11"]
+    assert "6 of 6 answers differ" in message_of(noisy, "R11")
+    assert noisy.ok  # a warning
+
+
+def test_a_rerun_without_a_competition_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no competition whose test"):
+        rerun(tmp_path, "answer = 1", metadata={"competition_sources": []})
+
+
+@pytest.mark.parametrize("way", ["auto", "subprocess"])
+def test_a_changed_parquet_series_is_mounted_over_the_visible_one(way, tmp_path):
+    code = """
+    import glob
+    import pyarrow.parquet as pq
+    import os
+    root = os.environ.get("KAGGLE_KIT_ROOT", "/kaggle") + "/input/competitions/bengali"
+    parts = sorted(glob.glob(root + "/test_image_data_*.parquet"))
+    ids = [i for p in parts for i in pq.read_table(p).column("image_id").to_pylist()]
+    names = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
+    lines = [f"{i}_{n},{len(ids)}\\n" for i in ids for n in names]
+    open("submission.csv", "w").write("row_id,target\\n" + "".join(lines))
+    print(len(parts), "files", os.path.exists(root + "/train.csv"))
+    """
+    kernel = write_kernel(tmp_path / "kernel", code)
+    write_parquet_series(kernel / "input/competitions/bengali")
+    (kernel / "input/competitions/bengali/train.csv").write_text("a\n")
+    report = run_kernel(
+        tmp_path,
+        code,
+        metadata={"competition_sources": ["bengali"]},
+        rerun=True,
+        hidden_tests=("more files", "one row"),
+        isolation=way,
+    )
+
+    assert report.ok, [c for c in report.checks if not c.ok]
+    logs = [run.log_path.read_text() for run in report.runs]
+    assert logs[0] == logs[2] == "2 files True\n"
+    assert logs[1] in ("3 files True\n", "4 files True\n")
+
+
+def test_the_json_report_names_every_run(tmp_path):
+    report = rerun(tmp_path, "answer = lambda r: r['x']", hidden_tests=("one row",))
+    stored = json.loads((report.folder / "report.json").read_text())
+
+    assert [run["name"] for run in stored["runs"]] == [
+        "new layout",
+        "hidden test, one row",
+    ]
+    assert all(Path(run["log_path"]).is_file() for run in stored["runs"])
