@@ -18,6 +18,7 @@ from kernel_builder.errors import UsageError
 from kernel_builder.inline import metadata_files
 from kernel_builder.metadata import FILE_NAME
 from kernel_builder.modules import Closure, DataFile, Finder, Module, load_module
+from kernel_builder.project import KIT
 
 MAX_FILE: Final = 1_000_000
 MAX_IN_FOLDER: Final = 500
@@ -48,7 +49,7 @@ _SECRET: Final = re.compile(
     r"|service[-_]account.*|id_(?:rsa|dsa|ecdsa|ed25519).*|.*\.(?:pem|p12|pfx|keystore))$"
 )
 _SKIPPED_FOLDERS: Final = ("__pycache__", "node_modules", "site-packages")
-_SKIPPED_FILES: Final = (".pyc", ".pyo", ".ipynb", ".map.json")
+_SKIPPED_FILES: Final = (".pyc", ".pyo", ".pyi", "py.typed", ".ipynb", ".map.json")
 _BUILT: Final = "# kaggle-kit build"
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _NAME: Final = re.compile(r"[A-Za-z_][\w.]*(?::[\w.]+)?")
@@ -92,12 +93,16 @@ class _Search:
         found = {**loose, **found}
         code = {name: path for name, path in found.items() if name.endswith(".py")}
         files = {name: path for name, path in found.items() if name not in code}
-        inlined = {name: path for name, path in code.items() if self._is_inlined(name)}
+        inlined = {
+            name: path
+            for name, path in code.items()
+            if self._is_installed(name.partition("/")[0])
+        }
         self._take_modules(inlined)
         # The kit itself imports nothing by name: only a kernel could name its modules.
-        own = {n: p for n, p in code.items() if not n.startswith("kaggle_kit/")}
+        own = {n: p for n, p in code.items() if not n.startswith(f"{KIT}/")}
         if self._imports_by_name(own, files):
-            named = any("kaggle_kit." in name for name in self._names(files))
+            named = any(f"{KIT}." in name for name in self._names(files))
             self._take_modules(code if named else own)
         for name, path in files.items():
             if name not in loose or self._in_package(name) or self._asks_place():
@@ -119,19 +124,16 @@ class _Search:
         for top in self._tops():
             found = self.finder.find(top)
             if found is not None and found.is_package:
-                yield from self._files(found.folder, f"{top}/", set())
+                for name, path in self._files(found.folder, f"{top}/", set()):
+                    if not (self._is_installed(top) and "/tests/" in name):
+                        yield name, path
 
     def _in_package(self, name: str) -> bool:
         return "/" in name and name.partition("/")[0] in self._tops()
 
-    def _is_inlined(self, name: str) -> bool:
-        """Say whether a module is of an installed package: it comes as a whole."""
-        top = name.partition("/")[0]
-        return (
-            top in self.closure.project.named
-            and top != "kaggle_kit"
-            and "/tests/" not in name
-        )
+    def _is_installed(self, top: str) -> bool:
+        """Say whether a package is an installed one: it comes as a whole."""
+        return top in self.closure.project.named and top != KIT
 
     def _files(
         self, folder: Path, prefix: str, seen: set[str]
@@ -163,7 +165,9 @@ class _Search:
 
     def _is_wanted(self, entry: "os.DirEntry[str]", prefix: str) -> bool:
         name = entry.name
-        if name.startswith(".") or name.endswith(_SKIPPED_FILES) or name == FILE_NAME:
+        if name.startswith(".") and not self._is_named(name):
+            return False
+        if name.endswith(_SKIPPED_FILES) or name == FILE_NAME:
             return False
         if Path(entry.path) == self.closure.entry.path:
             return False
@@ -183,6 +187,11 @@ class _Search:
             )
             return False
         return not (name.endswith(".py") and _is_built(Path(entry.path)))
+
+    def _is_named(self, name: str) -> bool:
+        """Say whether the code names a hidden file; secrets stay at home even so."""
+        secret = name.startswith((".env", ".git", ".netrc", ".kaggle", ".DS_Store"))
+        return not secret and any(name in text for text in self._texts())
 
     def _texts(self) -> Iterator[str]:
         for module in (*self.closure.everything, *self.extra.values()):
@@ -286,7 +295,9 @@ def _strings(trees: Iterable[ast.Module]) -> Iterator[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 name = node.value.removesuffix(".py").strip("./").replace("/", ".")
-                if _NAME.fullmatch(name):
+                # A single word is too often just a word.
+                telling = "." in name or node.value.endswith(".py")
+                if telling and _NAME.fullmatch(name):
                     yield name
 
 

@@ -8,6 +8,7 @@ files behave as they do in the project.
 
 import ast
 import hashlib
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,6 +29,7 @@ LIMIT: Final = 1_000_000
 _RESERVE: Final = 20_000  # for the header, the banners and a notebook's JSON quoting
 _WIDTH: Final = 88
 _COOKIE: Final = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+.*$", re.ASCII)
+_OWN_PLACE: Final = re.compile(r"\b__file__\b|\bargv\s*\[\s*0\s*\]")
 # What needs the kernel as a file even in a notebook: its place, or new processes.
 _NEEDS_FILE: Final = re.compile(
     r"\b(?:__file__|multiprocessing|spawn|forkserver|ProcessPoolExecutor|num_workers"
@@ -63,7 +65,7 @@ class Block:
         if self.executable:
             options.append("executable=True")
         first, *rest = self.literal.lines
-        lines = [f'_kk.write("{_escape(self.target)}", {first}', *rest]
+        lines = [f"_kk.write({_quoted(self.target)}, {first}", *rest]
         lines[-1] += "".join(f", {option}" for option in options) + ")"
         return lines
 
@@ -233,8 +235,8 @@ class _Page:
         """Close the blocks, and in a notebook also carry the kernel's own text."""
         name = self.closure.entry.path.name
         texts = [module.text for module in self.closure.everything]
-        uses_file = re.search(r"\b__file__\b", self.closure.entry.text) is not None
-        call = f'_kk.finish("{_escape(name)}"'
+        uses_file = self._asks_for_itself()
+        call = f"_kk.finish({_quoted(name)}"
         clean = "del _kk, _KkFiles"
         script = call + (", set_file=True)" if uses_file else ")")
         banner = _banner(f"{self.closure.entry.label}: the kernel itself")
@@ -252,6 +254,14 @@ class _Page:
             block = _block(name, self.closure.entry.label, "", data)
             shown = [*block.lines(), f"{call}, set_file=True)", clean]
         self.cells.append(Cell("code", "", "\n".join(shown), 0, collapsed=True))
+
+    def _asks_for_itself(self) -> bool:
+        """Say whether the kernel's own place may be asked for, by it or by a module."""
+        own = self.closure.entry.text
+        return bool(_OWN_PLACE.search(own)) or any(
+            "__file__" in module.text and "__main__" in module.text
+            for module in self.closure.modules
+        )
 
 
 def split_head(entry: Module) -> tuple[list[str], list[str]]:
@@ -314,7 +324,8 @@ def _header(closure: Closure, blocks: list[Block]) -> list[str]:
 
 
 def _banner(title: str) -> list[str]:
-    return [f"# {'-' * (_WIDTH - 2)}", f"# {title}", f"# {'-' * (_WIDTH - 2)}"]
+    shown = title if title.isprintable() else repr(title)
+    return [f"# {'-' * (_WIDTH - 2)}", f"# {shown}", f"# {'-' * (_WIDTH - 2)}"]
 
 
 def _digest(blocks: list[Block]) -> str:
@@ -324,5 +335,6 @@ def _digest(blocks: list[Block]) -> str:
     return whole.hexdigest()[:8]
 
 
-def _escape(name: str) -> str:
-    return name.replace("\\", "\\\\").replace('"', '\\"')
+def _quoted(name: str) -> str:
+    """Write a file's name as a string; one that cannot be shown is escaped."""
+    return json.dumps(name, ensure_ascii=False) if name.isprintable() else repr(name)

@@ -22,6 +22,15 @@ class _KkFiles:
 
     def __init__(self, prefix: str, notebook: bool = False) -> None:
         import sys
+
+        kept = sys.path[:]
+        if not (notebook or sys.flags.safe_path):
+            del sys.path[0]  # tempfile must not find a kernel called random.py
+        try:
+            for module in ("base64", "pathlib", "shutil", "tempfile", "time"):
+                __import__(module)
+        finally:
+            sys.path[:] = kept
         from pathlib import Path
 
         self.notebook = notebook
@@ -149,7 +158,7 @@ class _KkFiles:
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         if set_file and (self.folder / entry).exists():
-            caller.f_globals["__file__"] = str(self.folder / entry)
+            caller.f_globals["__file__"] = sys.argv[0] = str(self.folder / entry)
 
 
 RUNTIME: Final = inspect.getsource(_KkFiles)
