@@ -79,6 +79,7 @@ class StandIn:
         self.listed: list[dict] = []
         self.uploads: dict[str, bytes] = {}
         self.scores: list[dict] = [{"status": "COMPLETE", "publicScore": "0.98765"}]
+        self.now: float | None = None  # what the clock of the server says
         self.lock = threading.RLock()
         self.closing = threading.Event()
         self.server = server or Server()
@@ -254,6 +255,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(timestamp or self.kaggle.now)
 
     def do_CONNECT(self) -> None:
         # Somebody wants TLS to a real host through this proxy.

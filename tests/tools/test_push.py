@@ -294,3 +294,43 @@ def test_every_push_is_recorded_with_its_source(desk: Desk):
     table = desk.run("runs").out
     assert "complete" in table
     assert "0.97" in table
+
+
+def test_what_the_check_finds_is_not_pushed(desk: Desk, kaggle: StandIn):
+    desk.write("import no_such_package_anywhere\n")
+    result = desk.push()
+    assert result.code == 3
+    assert "no_such_package_anywhere" in result.err
+    assert kaggle.requests == []
+
+
+def test_a_rule_may_be_ignored_and_the_check_left_out(desk: Desk, kaggle: StandIn):
+    desk.write("import no_such_package_anywhere\n")
+    assert desk.push("--ignore", "S03").code == 6
+    assert desk.push("--no-check").code == 6
+    assert len(kaggle.kernels["tester/my-kernel"]) == 2
+
+
+def test_a_rehearsal_that_fails_stops_the_push(desk: Desk, kaggle: StandIn):
+    desk.write("print(1 / 0)\n")
+    result = desk.push("--rehearse", "--no-check")
+    assert result.code == 4
+    assert "ZeroDivisionError" in result.out
+    assert kaggle.asked("SaveKernel") == []
+
+
+def test_what_was_rehearsed_is_what_is_pushed(desk: Desk, kaggle: StandIn):
+    result = desk.push("--rehearse")
+    assert result.code == 0, result.text
+    (pushed,) = (desk.folder / "out" / "pushed" / "my-kernel").glob("*/kernel.py")
+    assert kaggle.asked("SaveKernel")[0]["text"] == pushed.read_text()
+    (rehearsed,) = (desk.folder / "out" / "rehearsals").rglob("submission.csv")
+    assert rehearsed.read_text() == (desk.runs / "v1" / "submission.csv").read_text()
+
+
+def test_a_dataset_in_the_works_is_warned_of(desk: Desk, kaggle: StandIn):
+    desk.write(dataset_sources=["a/words"])
+    kaggle.answers["GetDatasetStatus"] = {"status": "REPROCESSING"}
+    result = desk.run("push")
+    assert result.code == 0, result.text
+    assert "dataset a/words is reprocessing" in result.out

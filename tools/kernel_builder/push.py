@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kernel_builder.asking import Patience, ask
-from kernel_builder.build import Built, add_build_options, build
+from kernel_builder.build import add_build_options, build
 from kernel_builder.client import CallError, KaggleClient, as_error
-from kernel_builder.errors import PushRefused, UsageError
+from kernel_builder.errors import PushRefused, RehearsalFailed, UsageError
+from kernel_builder.profiles import load_profile
 from kernel_builder.project import Project, load_project
 from kernel_builder.remote import (
     add_remote_arguments,
@@ -37,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit", type=float, metavar="MIN", help="Kaggle stops the run after MIN"
     )
     parser.add_argument("--no-check", action="store_true", help="skip the static check")
-    parser.add_argument("--rehearse", action="store_true", help="rehearse first")
+    parser.add_argument("--profile", default="", help="the image to check against")
+    parser.add_argument("--ignore", action="append", default=[], metavar="RULE")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="rehearse what is pushed, before"
+    )
     add_remote_arguments(parser)
 
 
@@ -45,8 +50,13 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """Build, push and, with --wait, see the kernel through."""
     patience = patience_of(args, log)
     project = load_project(args.kernel, args.path, args.inline)
+    kernel_id(project)
+    if not args.no_check:
+        check(args, project, log)
     with open_client(args) as client:
         prepared = prepare(args, project, client, log)
+        if args.rehearse:
+            rehearse_built(args, prepared, log)
         look_before(client, prepared, patience, args)
         pushed = push(client, prepared, patience, args)
         if not args.wait:
@@ -56,6 +66,56 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
             live = live_log(args, pushed, log)
             finish_run(client, located(args, project, pushed), patience, live)
     return 0
+
+
+def check(
+    args: argparse.Namespace, project: Project, log: Callable[[str], None]
+) -> None:
+    """Run the static check; warnings are shown, errors stop the push.
+
+    Raises:
+        CheckFailed: Kaggle would refuse the kernel, or its run would fail.
+    """
+    # Only a push pays for loading the rules.
+    from kernel_builder.preflight import run_checks, stop_on_errors
+
+    profile = load_profile(args.profile)
+    ignore = [rule for item in args.ignore for rule in item.split(",") if rule]
+    findings = run_checks(
+        project,
+        profile=profile,
+        ignore=ignore,
+        kernel_type=args.kernel_type,
+        form=args.form,
+    )
+    stop_on_errors(project, profile, findings)
+    for finding in findings:
+        log(str(finding))
+
+
+def rehearse_built(
+    args: argparse.Namespace, prepared: Prepared, log: Callable[[str], None]
+) -> None:
+    """Rehearse the very file that is going to be pushed.
+
+    Raises:
+        RehearsalFailed: Kaggle would fail it.
+    """
+    from kernel_builder.rehearsal import RehearsalOptions, print_report, rehearse
+
+    options = RehearsalOptions(
+        input=Path(args.input) if args.input else None,
+        out=Path(args.out),
+        run_id=prepared.run.run_id,
+        submission=False if args.no_submission else None,
+        echo=lambda text: log(text.rstrip("\n")),
+    )
+    report = rehearse(prepared.built, options)
+    print_report(report, log)
+    if not report.ok:
+        raise RehearsalFailed(
+            f"the rehearsal failed, nothing was pushed: {report.kaggle}"
+        )
 
 
 def prepare(
@@ -73,7 +133,7 @@ def prepare(
     kernel = kernel_id(project)
     run_id = new_run_id()
     out = Path(args.out) / "pushed" / project.slug / run_id
-    built: Built = build(
+    built = build(
         project, out=out, form=args.form, kernel_type=args.kernel_type, run_id=run_id
     )
     source = built.code_path.read_text(encoding="utf-8")
@@ -99,7 +159,7 @@ def prepare(
     )
     size = built.code_path.stat().st_size
     log(f"built {built.code_path} ({built.form}, {size:,} bytes)")
-    return Prepared(prepared, project, built.code_path.parent, metadata)
+    return Prepared(prepared, project, built, metadata)
 
 
 def accelerator_of(metadata: dict[str, Any]) -> str:
@@ -141,6 +201,21 @@ def look_before(
         )
     if prepared.uses_gpu:
         _check_quota(client, patience, args)
+    for dataset in prepared.metadata.get("dataset_sources") or ():
+        _check_dataset(client, str(dataset), patience)
+
+
+def _check_dataset(client: KaggleClient, dataset: str, patience: Patience) -> None:
+    """Warn of a dataset still being processed; a missing one is named by the push."""
+    try:
+        status = ask(client, "dataset_status", patience, dataset=dataset)["status"]
+    except CallError:
+        return
+    if status != "ready":
+        patience.log(
+            f"warning: dataset {dataset} is {status}: the run would get the version "
+            "before (P02)"
+        )
 
 
 def _check_quota(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel_builder.asking import LONGEST_DELAY, Patience
+from kernel_builder.build import Built
 from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.errors import PushRefused, TimedOut
 from kernel_builder.project import Project
@@ -33,12 +34,17 @@ SOURCE_KINDS = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """A kernel built for one push: its run, folder and normalised metadata."""
+    """A kernel built for one push: its run, the files, the normalised metadata."""
 
     run: Run
     project: Project
-    folder: Path
+    built: Built
     metadata: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the client pushes."""
+        return self.built.code_path.parent
 
     @property
     def uses_gpu(self) -> bool:
