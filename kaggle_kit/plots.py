@@ -185,6 +185,81 @@ def _plots_curves(
     axes.legend(loc="best", fontsize=9)
 
 
+def plot_lr_find(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    suggestion: float | None = None,
+    *,
+    title: str = "Loss while the learning rate rises",
+    folder: str | Path = "",
+    name: str = "lr_find.png",
+) -> Path:
+    """Draw the loss over the learning rate: `plot_lr_find(*learner.lr_find())`.
+
+    Args:
+        rates: of every step, above 0.
+        losses: smoothed, of every step.
+        suggestion: the rate to mark.
+        title: above the figure.
+        folder: where the file goes; the output directory by default.
+        name: of the file.
+    """
+    if len(rates) != len(losses) or len(rates) < 2:
+        raise ValueError(f"{len(rates)} rates and {len(losses)} losses; give 2 or more")
+    with plot_figure(folder, name, (6.5, 3.9)) as (figure, path):
+        axes = figure.add_subplot(title=title, xlabel="learning rate", ylabel="loss")
+        axes.plot(rates, losses, color=PLOT_COLOURS[0])
+        axes.set_xscale("log")
+        # The blown-up end would press everything of interest flat.
+        finite = [loss for loss in losses if math.isfinite(loss)]
+        low, first = min(finite), finite[0]
+        axes.set_ylim(low - 0.1 * abs(first - low) - 1e-9, first + 0.5 * (first - low))
+        axes.grid()
+        if suggestion is not None:
+            label = f"suggested: {suggestion:.2g}"
+            axes.axvline(suggestion, color=PLOT_COLOURS[1], ls="--", label=label)
+            axes.legend(loc="best")
+    return path
+
+
+def plot_steps(
+    losses: Sequence[float],
+    rates: Sequence[float] = (),
+    *,
+    title: str = "Training loss of every step",
+    folder: str | Path = "",
+    name: str = "steps.png",
+) -> Path:
+    """Draw loss and learning rate of every step, as a `Recorder` keeps them.
+
+    Args:
+        losses: of every step; a running mean over 2 % of the steps is drawn on top.
+        rates: learning rate of every step, on an axis of its own.
+        title: above the figure.
+        folder: where the file goes; the output directory by default.
+        name: of the file.
+    """
+    if not len(losses):
+        raise ValueError("there are no steps to draw: train first")
+    width = max(1, len(losses) // 50)
+    sums = np.cumsum(np.insert(np.asarray(losses, dtype=np.float64), 0, 0.0))
+    means = (sums[width:] - sums[:-width]) / width
+    with plot_figure(folder, name, (9.0 if rates else 6.0, 3.9)) as (figure, path):
+        axes = figure.add_subplot(1, 2 if rates else 1, 1, xlabel="step")
+        axes.set_title(title)
+        axes.plot(losses, color=PLOT_COLOURS[0], alpha=0.3, lw=0.8, label="step")
+        label = f"mean of {width} steps"
+        steps = np.arange(len(means)) + width - 1
+        axes.plot(steps, means, color=PLOT_COLOURS[0], label=label)
+        axes.legend(loc="upper right")
+        axes.grid()
+        if rates:
+            axes = figure.add_subplot(1, 2, 2, title="learning rate", xlabel="step")
+            axes.plot(rates, color=PLOT_COLOURS[1])
+            axes.grid()
+    return path
+
+
 def plot_confusion(
     confusion: Evaluation | np.ndarray,
     *,

@@ -15,6 +15,8 @@ from kaggle_kit.plots import (
     plot_class_histogram,
     plot_confusion,
     plot_history,
+    plot_lr_find,
+    plot_steps,
 )
 
 HISTORY = [
@@ -220,3 +222,34 @@ def test_many_classes_get_no_names_and_no_counts(tmp_path, figures):
     assert not figures[0].axes[0].texts
     for figure in figures:
         assert len(figure.axes[0].get_xticks()) < 15
+
+
+def test_the_rate_search_shows_the_suggestion_and_not_the_blown_up_end(
+    tmp_path, figures
+):
+    rates = [10.0**n for n in range(-6, 1)]
+    losses = [2.3, 2.2, 1.5, 0.8, 0.7, 3.0, float("inf")]
+    plot_lr_find(rates, losses, 1e-3, folder=tmp_path)
+    axes = figures[0].axes[0]
+    assert axes.get_xscale() == "log"
+    assert axes.lines[0].get_ydata().tolist() == losses
+    assert set(axes.lines[1].get_xdata()) == {1e-3}
+    low, high = axes.get_ylim()
+    assert low < 0.7 < 2.3 < high < 4
+    with pytest.raises(ValueError, match="7 rates and 1 losses; give 2 or more"):
+        plot_lr_find(rates, [1.0], folder=tmp_path)
+
+
+def test_steps_are_drawn_with_their_running_mean_and_rates(tmp_path, figures):
+    losses = [1.0 / (1 + step) for step in range(200)]
+    plot_steps(losses, [0.1] * 200, folder=tmp_path)
+    loss_axes, rate_axes = figures[0].axes
+    assert loss_axes.lines[0].get_ydata().tolist() == losses
+    means = loss_axes.lines[1].get_ydata()
+    assert means[10] == pytest.approx(np.mean(losses[10:14]))
+    assert loss_axes.lines[1].get_xdata()[10] == 13
+    assert rate_axes.lines[0].get_ydata().tolist() == [0.1] * 200
+    plot_steps(losses[:1], folder=tmp_path)
+    assert len(figures[1].axes) == 1
+    with pytest.raises(ValueError, match="there are no steps to draw"):
+        plot_steps([], folder=tmp_path)
