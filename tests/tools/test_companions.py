@@ -57,7 +57,7 @@ def test_a_packages_data_always_goes_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["'plugins.one'", "'plugins.one:main'", "'plugins/one.py'"]
+    "text", ["'plugins.one'", "'plugins.one:main'", "'plugins/one.py'", "'plugins'"]
 )
 def test_a_string_that_names_a_module_takes_it_along(text: str, tmp_path: Path) -> None:
     files = {"main.py": f"TARGET = {text}\n", "plugins/one.py": ""}

@@ -29,7 +29,7 @@ _BY_NAME: Final = re.compile(
     r"\b(?:import_module|__import__|spec_from_file_location|SourceFileLoader|exec_module"
     r"|find_spec|find_loader|load_module|walk_packages|iter_modules|resolve_name"
     r"|run_module|run_path|import_string|locate|extend_path|entry_points|Popen"
-    r"|subprocess|addsitedir|__path__)\b"
+    r"|subprocess|addsitedir|__path__|get_data|resources|pkg_resources)\b"
     r"|\bsys\s*\.\s*(?:path|meta_path|path_hooks|executable)\b"
     r"|\bos\s*\.\s*(?:system|exec\w+|spawn\w+|posix_spawn\w*)\b"
     r"|(?<![.\w])(?:exec|eval)\s*\("
@@ -202,7 +202,9 @@ class _Search:
 
     def _imports_by_name(self, code: dict[str, Path], files: dict[str, Path]) -> bool:
         """Say whether running code may load a module that is not reached."""
-        unreached = {_dotted(name) for name in code if name not in self.reached}
+        missed = [_dotted(name) for name in code if name not in self.reached]
+        unreached = {part for name in missed for part in _prefixes(name)}
+        unreached -= {module.name for module in self.closure.modules}
         if not unreached:
             return False
         if any(_BY_NAME.search(text) for text in self._texts()):
@@ -295,9 +297,7 @@ def _strings(trees: Iterable[ast.Module]) -> Iterator[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 name = node.value.removesuffix(".py").strip("./").replace("/", ".")
-                # A single word is too often just a word.
-                telling = "." in name or node.value.endswith(".py")
-                if telling and _NAME.fullmatch(name):
+                if _NAME.fullmatch(name):
                     yield name
 
 
