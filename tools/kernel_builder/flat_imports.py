@@ -61,46 +61,42 @@ def wanted_imports(plan: Plan) -> list[Wanted]:
     """Collect the third-party imports that the kept code of all modules needs."""
     wanted: set[Wanted] = set()
     leading = set(leading_imports(plan))
+    used = _used_names(plan)
     for table in plan.tables.by_name.values():
         main = table.module.name == MAIN
-        used = _used_names(plan, table)
         mentioned = {name for unit in table.units for name in unit.names}
         for unit in table.units:
             if unit in table.skipped or (main and unit not in leading):
                 continue
             for item, bound in _items(plan, table, unit):
                 own = not table.module.name.startswith(f"{KIT}.")
-                if own or bound in used or _must_stay(item, bound, mentioned):
+                if own or bound in used[table] or _must_stay(item, bound, mentioned):
                     wanted.add(item)
     return sorted(_without_doubles(wanted))
 
 
-def _used_names(plan: Plan, table: Table) -> set[str]:
-    names = {name for unit in plan.kept_units(table) for name in unit.names}
-    # A name another module takes from here is imported under its own name there.
-    for other in plan.tables.by_name.values():
-        for unit in plan.kept_units(other):
+def _used_names(plan: Plan) -> dict[Table, set[str]]:
+    """Give the names of each module that kept code reads, there or through imports."""
+    used: dict[Table, set[str]] = {
+        table: set() for table in plan.tables.by_name.values()
+    }
+    for table in plan.tables.by_name.values():
+        for unit in plan.kept_units(table):
             for name in unit.names:
-                names.update(_passed_on(plan, other, name, table))
-    return names
+                _mark(plan, table, name, used)
+    return used
 
 
-def _passed_on(plan: Plan, reader: Table, name: str, table: Table) -> Iterator[str]:
-    """Follow first-party imports of third-party names back to `table`."""
-    seen = set()
-    current = reader
-    while (current, name) not in seen:
-        seen.add((current, name))
-        bindings = current.bindings.get(name)
+def _mark(plan: Plan, table: Table, name: str, used: dict[Table, set[str]]) -> None:
+    """Mark a name as used, and what it is imported from, module after module."""
+    while name not in used[table]:
+        used[table].add(name)
+        bindings = table.bindings.get(name)
         target = bindings[-1].target if bindings else None
-        if target is None or target.kind != "own":
+        following = plan.tables.by_name.get(target.module) if target else None
+        if target is None or following is None:
             return
-        following = plan.tables.by_name.get(target.module)
-        if following is None:
-            return
-        current, name = following, target.name
-        if current is table:
-            yield name
+        table, name = following, target.name
 
 
 def _must_stay(item: Wanted, bound: str, mentioned: set[str]) -> bool:

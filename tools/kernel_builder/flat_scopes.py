@@ -10,6 +10,7 @@ walrus in one binds outside it, private names are mangled.
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple
 
 # Roles in which a class may be named without becoming a value that could be printed.
@@ -64,7 +65,7 @@ class Unit:
     assigned: dict[str, list[ast.expr]] = field(default_factory=dict)
     attributes_set: dict[str, list[ast.expr]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         """The global names it reads."""
         return {use.name for use in self.uses}

@@ -115,7 +115,8 @@ def _notes(plan: Plan) -> Iterator[str]:
         if unit.binds and unit not in plan.kept and not _is_import(unit.node)
     )
     if left:
-        yield f"left out {left} definitions that the kernel does not reach"
+        noun = "definition" if left == 1 else "definitions"
+        yield f"left out {left} {noun} that the kernel does not reach"
 
 
 def _is_import(node: ast.stmt) -> bool:
@@ -155,7 +156,8 @@ def _section(plan: Plan, table: Table) -> Iterator[Line]:
     if not kept and not aliases:
         return
     yield from aliases
-    gone = [unit for unit in table.units if unit not in set(kept)]
+    staying = set(kept)
+    gone = [unit for unit in table.units if unit not in staying]
     yield from _body(table, kept, gone)
 
 
@@ -176,6 +178,7 @@ def _aliases(plan: Plan, table: Table) -> Iterator[Line]:
 def _body(table: Table, kept: list[Unit], gone: list[Unit]) -> Iterator[Line]:
     """Give the file's lines without the statements in `gone`, blank lines tidied."""
     source = table.module.source
+    label, name = table.label, table.module.name
     drop = _dropped_lines(source, kept, gone)
     replaced = _shared_lines(source, kept, gone)
     inside = _inside_statements(kept)
@@ -188,7 +191,7 @@ def _body(table: Table, kept: list[Unit], gone: list[Unit]) -> Iterator[Line]:
         else:
             rows.append((text, number))
     for row in _tidy(rows, inside):
-        yield row[0], Origin(table.label, row[1], table.module.name)
+        yield row[0], Origin(label, row[1], name)
 
 
 def _is_cookie(text: str, number: int, inside: set[int]) -> bool:
@@ -274,7 +277,8 @@ def _entry(plan: Plan) -> Iterator[Line]:
             future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
             if future or unit in merged or is_local(plan.tables, entry.module, node):
                 gone.append(unit)
-    kept = [unit for unit in entry.units if unit not in set(gone)]
+    leaving = set(gone)
+    kept = [unit for unit in entry.units if unit not in leaving]
     rows = list(_body(entry, kept, gone))
     yield from _aliases(plan, entry)
     yield from _without_empty_cells(rows, _inside_statements(kept))

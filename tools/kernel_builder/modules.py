@@ -3,13 +3,20 @@
 import ast
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from kernel_builder.errors import UsageError
-from kernel_builder.project import Project
-from kernel_builder.sources import Source, parse_source, read_source
+from kernel_builder.missing import check_names
+from kernel_builder.project import KIT, Project
+from kernel_builder.sources import (
+    Source,
+    check_compiles,
+    parse_source,
+    read_source,
+    sha256_of,
+)
 
 MAIN: Final = "__main__"
 Context = Literal["top", "guarded", "function", "typing"]
@@ -183,18 +190,24 @@ def load_module(finder: Finder, found: Found) -> Module:
     """Read, parse and resolve one first-party file.
 
     Raises:
-        UsageError: the file is malformed or does not parse.
+        UsageError: the file is malformed or is not valid Python.
     """
     if found.path is None:
         raise UsageError(f"{found.name}: a namespace package has no file of its own")
     source = read_source(found.path, finder.project.label(found.path))
     tree = parse_source(source)
+    if not found.name.startswith(f"{KIT}."):  # the kit's own tests compile it
+        check_compiles(source, tree)
     imports = tuple(_local_imports(finder, tree, found.name, found.is_package))
     return Module(found.name, source, tree, found.is_package, imports)
 
 
 class _Walk:
-    """One depth-first walk over the imports, in Python's loading order."""
+    """One depth-first walk over the imports, in Python's loading order.
+
+    `certain` are the modules that every run loads: only there is a fault of theirs a
+    fault of the kernel; what stands under a condition may be meant to fail.
+    """
 
     def __init__(self, project: Project) -> None:
         self.finder = Finder(project)
@@ -202,6 +215,7 @@ class _Walk:
         self.loaded: dict[str, Module] = {}
         self.order: list[Module] = []
         self.namespaces: dict[str, None] = {}
+        self.certain: set[str] = {MAIN}
 
     def run(self) -> Closure:
         entry_path = self.project.entry
@@ -209,21 +223,30 @@ class _Walk:
         if not source.text.strip():
             raise UsageError(f"{source.label}: empty; there is nothing to build")
         tree = parse_source(source)
+        check_compiles(source, tree)
         imports = tuple(_local_imports(self.finder, tree, MAIN, False))
         entry = Module(MAIN, source, tree, False, imports)
-        self._follow(entry, ("top", "guarded"))
+        self._follow(entry, ("top",))
+        self._follow(entry, ("guarded",))
         # What a function imports is loaded when it runs: after everything else.
         pending = [entry, *self.order]
         for module in pending:
             before = len(self.order)
             self._follow(module, ("function",))
             pending.extend(self.order[before:])
-        return Closure(self.project, entry, tuple(self.order), tuple(self.namespaces))
+        closure = Closure(
+            self.project, entry, tuple(self.order), tuple(self.namespaces)
+        )
+        check_names(closure, self.finder, self.certain)
+        return closure
 
     def _follow(self, module: Module, contexts: Iterable[Context]) -> None:
         for item in module.imports:
             if item.context in contexts:
+                certain = item.context == "top" and module.name in self.certain
                 for name in item.loads:
+                    if certain:
+                        self.certain.add(name)
                     self._load(name)
 
     def _load(self, name: str) -> None:
@@ -241,10 +264,22 @@ class _Walk:
         if found.path is None:
             self.namespaces[name] = None
             return
-        module = load_module(self.finder, found)
+        try:
+            module = load_module(self.finder, found)
+        except UsageError:
+            if name in self.certain:
+                raise
+            module = self._unreadable(found)
         self.loaded[name] = module
         self._follow(module, ("top", "guarded"))
         self.order.append(module)
+
+    def _unreadable(self, found: Found) -> Module:
+        """Take along a broken module that may never be imported, as it is."""
+        path = found.path or found.folder
+        label = self.project.label(path)
+        source = Source(path, label, "", "utf-8", sha256_of(path))
+        return Module(found.name, source, ast.Module([], []), found.is_package, ())
 
 
 def _local_imports(
@@ -339,10 +374,3 @@ def is_type_checking(test: ast.expr) -> bool:
 def _inner(context: Context, inner: Context) -> Context:
     """Combine contexts: typing and function win over everything inside them."""
     return context if context in ("typing", "function") else inner
-
-
-def with_companions(
-    closure: Closure, extra: tuple[Module, ...], data: tuple[DataFile, ...]
-) -> Closure:
-    """Give the closure with the modules and files that only running code can name."""
-    return replace(closure, extra=extra, data=data)

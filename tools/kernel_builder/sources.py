@@ -5,6 +5,7 @@ import hashlib
 import re
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ class Source:
     encoding: str
     sha256: str
 
-    @property
+    @cached_property
     def lines(self) -> list[str]:
         """The lines as Python counts them: a form feed or U+2028 ends none."""
         return self.text.split("\n")
@@ -77,6 +78,32 @@ def parse_source(source: Source) -> ast.Module:
         raise UsageError(f"{source.label}: nested too deeply to be parsed") from None
     except ValueError as error:
         raise UsageError(f"{source.label}: cannot be parsed: {error}") from None
+
+
+def check_compiles(source: Source, tree: ast.Module) -> None:
+    """Find the errors that only the compiler sees, such as a `return` in no function.
+
+    Raises:
+        UsageError: the file does not compile, with file, line and a caret.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(tree, source.label, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        if error.text is None and error.lineno and error.lineno <= len(source.lines):
+            error.text = source.lines[error.lineno - 1]
+        raise UsageError(syntax_message(error, source.label)) from None
+    except (RecursionError, MemoryError, ValueError) as error:
+        raise UsageError(f"{source.label}: cannot be compiled: {error}") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Give the hash of a file's bytes, empty if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def syntax_message(error: SyntaxError, label: str) -> str:

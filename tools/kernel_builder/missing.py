@@ -1,0 +1,104 @@
+"""Refuse imports of first-party names that certainly do not exist.
+
+Certainly: the import runs in every run, the module is there, and its text does not hold
+the name even as a word, nor anything that could make names appear.
+"""
+
+import ast
+import re
+from typing import TYPE_CHECKING, Final
+
+from kernel_builder.errors import UsageError
+
+if TYPE_CHECKING:
+    from kernel_builder.modules import Closure, Finder, Module
+
+_MAKES_NAMES: Final = re.compile(
+    r"\b(?:globals|locals|vars|setattr|exec|eval|__getattr__|__dict__|__path__)\b"
+    r"|\bsys\s*\.\s*modules\b|\bimport\s*\*|\bload_dynamic\b"
+)
+
+
+def check_names(closure: "Closure", finder: "Finder", certain: set[str]) -> None:
+    """Check every import that every run reaches.
+
+    Raises:
+        UsageError: an import names something first-party that is not there.
+    """
+    modules = {module.name: module for module in closure.everything}
+    for module in closure.everything:
+        if module.name in certain:
+            for node in module.tree.body:
+                if isinstance(node, ast.ImportFrom):
+                    _check_from(modules, finder, module, node)
+                elif isinstance(node, ast.Import):
+                    for alias in node.names:
+                        _check_module(modules, finder, module, node, alias.name)
+
+
+def _check_from(
+    modules: "dict[str, Module]",
+    finder: "Finder",
+    module: "Module",
+    node: ast.ImportFrom,
+) -> None:
+    from kernel_builder.modules import MAIN, absolute_base
+
+    package = module.name if module.is_package else module.name.rpartition(".")[0]
+    base = absolute_base(node, "" if module.name == MAIN else package)
+    place = f"{module.label}:{node.lineno}"
+    if not base:
+        if module.name == MAIN:
+            raise UsageError(
+                f"{place}: a relative import in the kernel itself; Python refuses it "
+                "in a script: write the module's name without the dot"
+            )
+        raise UsageError(f"{place}: this relative import leads out of its package")
+    _check_module(modules, finder, module, node, base)
+    target = modules.get(base)
+    if target is None or _may_gain_names(target, modules):
+        return
+    for alias in node.names:
+        name = alias.name
+        if name == "*" or finder.find(f"{base}.{name}") is not None:
+            continue
+        here = re.search(rf"\b{re.escape(name)}\b", target.text)
+        if not here and not _is_patched(name, modules):
+            raise UsageError(
+                f"{place}: cannot import {name!r} from {base}: {target.label} does "
+                "not define it"
+            )
+
+
+def _check_module(
+    modules: "dict[str, Module]",
+    finder: "Finder",
+    module: "Module",
+    node: ast.stmt,
+    dotted: str,
+) -> None:
+    """A regular first-party package must hold what an import names below it."""
+    parent, _, last = dotted.rpartition(".")
+    while parent:
+        package = modules.get(parent)
+        if finder.find(dotted) is None and package is not None:
+            if not _may_gain_names(package, modules):
+                raise UsageError(
+                    f"{module.label}:{node.lineno}: there is no module {dotted!r}: "
+                    f"{package.label} is here, but no {last}.py beside it"
+                )
+            return
+        dotted = parent
+        parent, _, last = dotted.rpartition(".")
+
+
+def _may_gain_names(target: "Module", modules: "dict[str, Module]") -> bool:
+    return _MAKES_NAMES.search(target.text) is not None or any(
+        "sys.modules" in module.text or "setattr" in module.text
+        for module in modules.values()
+    )
+
+
+def _is_patched(name: str, modules: "dict[str, Module]") -> bool:
+    assigned = re.compile(rf"\.\s*{re.escape(name)}\b\s*(?::[^=]+)?=[^=]")
+    return any(assigned.search(module.text) for module in modules.values())
