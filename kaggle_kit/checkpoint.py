@@ -5,9 +5,7 @@ A checkpoint holds tensors and plain values only, so that it can be read with
 the built kernel, whose classes live in another module.
 """
 
-import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_kit.events import LearnerState
+from kaggle_kit.paths import atomic_file
 
 _CHECKPOINT_FORMAT = 1
 _WRAPPER_PREFIXES = ("_orig_mod.", "module.")
@@ -54,16 +53,8 @@ def save_checkpoint(
         _check_plain(value, name)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as temporary:
+        torch.save(content, temporary)
     return path
 
 

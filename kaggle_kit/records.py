@@ -2,13 +2,12 @@
 
 import csv
 import io
-import os
-import tempfile
 from pathlib import Path
 
 import torch
 
 from kaggle_kit.events import Callback, LearnerState
+from kaggle_kit.paths import atomic_file
 
 
 class CSVLogger(Callback):
@@ -75,11 +74,5 @@ def write_history(history: list[dict[str, float]], path: Path) -> None:
     for row in history:
         writer.writerow({k: int(v) if k == "epoch" else v for k, v in row.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text.getvalue())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
