@@ -9,6 +9,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rehearsing import as_built, write_kernel
+
+from kernel_builder.rehearsal import RehearsalOptions, rehearse
+
 
 @dataclass
 class Outcome:
@@ -66,3 +70,23 @@ def run_source(source: str, timeout: float = 60.0) -> Outcome:
         }
     status = "COMPLETE" if process.returncode == 0 else "ERROR"
     return Outcome(status, json.dumps(entries), files)
+
+
+def run_rehearsed(source: str, competition: Path) -> Outcome:
+    """Run `source` in the rehearsal's sandbox, with a competition's data mounted."""
+    with tempfile.TemporaryDirectory() as folder:
+        kernel = Path(folder) / "kernel"
+        metadata = {"competition_sources": [competition.name]}
+        write_kernel(kernel, "", **metadata)
+        (kernel / "kernel.py").write_text(source, encoding="utf-8")
+        options = RehearsalOptions(
+            input=competition, out=Path(folder) / "out", submission=False
+        )
+        report = rehearse(as_built(kernel), options)
+        files = {
+            path.relative_to(report.outputs).as_posix(): path.read_bytes()
+            for path in sorted(report.outputs.rglob("*"))
+            if path.is_file()
+        }
+        log = report.log_path.read_text(encoding="utf-8")
+    return Outcome("COMPLETE" if report.ok else "ERROR", log, files)

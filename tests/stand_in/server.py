@@ -74,6 +74,7 @@ class StandIn:
         self.page_size = 20
         self.pins_versions = True
         self.polls_queued = 1
+        self.slow: dict[str, float] = {}  # seconds that an answer takes
         self.quota = {"timeUsed": "3600s", "totalTimeAllowed": "108000s"}
         self.submissions: dict[int, list[dict]] = {}
         self.listed: list[dict] = []
@@ -247,6 +248,8 @@ class StandIn:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body are two writes; Nagle would hold the second back for 40 ms.
+    disable_nagle_algorithm = True
     server: Server
 
     @property
@@ -276,6 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and not fault.after:
             self._fail(fault)
             return
+        self.kaggle.closing.wait(self.kaggle.slow.get(method, 0.0))
         if method != "IntrospectToken" and not self._known():
             self._send(401, {"code": 401, "message": "Unauthenticated"})
             return

@@ -1,9 +1,10 @@
 import json
+import threading
 
 import pytest
 from stand_in.fixtures import Desk
-from stand_in.running import Outcome, run_source
-from stand_in.server import StandIn
+from stand_in.running import Outcome, log_json, run_source
+from stand_in.server import StandIn, wait_until
 
 from kernel_builder.errors import NetworkFailed
 from kernel_builder.outputs import check_name
@@ -154,3 +155,38 @@ def test_a_version_pushed_elsewhere_is_fetched_when_it_is_named(
     result = desk.run("fetch", "--foreign", "--version", "1")
     assert result.code == 0, result.text
     assert (desk.runs / "v1" / "a.txt").read_bytes() == b"a"
+
+
+def test_outputs_of_a_run_that_came_in_between_are_not_taken(
+    desk: Desk, kaggle: StandIn
+):
+    """A server that does not pin versions, and a newer run that ends meanwhile."""
+    kaggle.pins_versions = False
+    newer = log_json("kaggle-kit run 20991231-000000-0000 start\n")
+
+    def overtaken(source: str) -> Outcome:
+        done = run_source(source)
+        threading.Timer(0.3, overtake, [done]).start()
+        return done
+
+    def overtake(done: Outcome) -> None:
+        wait_until(lambda: len(kaggle.asked("ListKernelSessionOutput")) > 0)
+        kaggle.add_version("tester/my-kernel", Outcome("COMPLETE", newer, done.files))
+        kaggle.kernels["tester/my-kernel"][-1].stage = "COMPLETE"
+
+    kaggle.run = overtaken
+    kaggle.slow["ListKernelSessionOutput"] = 0.4
+    result = desk.push("--deadline", "0.1")
+    assert result.code in (7, 8)
+    assert "another run" in result.err
+    assert list(desk.runs.glob("v*")) == []
+
+
+def test_a_full_disk_is_not_taken_for_the_network(desk: Desk, kaggle: StandIn):
+    desk.run("push")
+    (desk.folder / "out" / "runs").mkdir(parents=True)
+    blocked = desk.runs
+    blocked.write_text("a file where a folder must be")
+    result = desk.run("wait")
+    assert result.code == 1
+    assert str(blocked.relative_to(desk.folder)) in result.err

@@ -1,11 +1,14 @@
 import json
+import signal
 import time
 from collections.abc import Callable
 
 import pytest
 from stand_in.fixtures import GOOD, Desk
 from stand_in.running import Outcome, log_json, run_source
-from stand_in.server import StandIn
+from stand_in.server import StandIn, wait_until
+
+from kernel_builder.kernel_log import log_text
 
 OLD_FILES = {"submission.csv": b"id,label\n1,0\n2,0\n"}
 OLD_LOG = log_json("kaggle-kit run 20260101-000000-0000 start\nold\n")
@@ -93,6 +96,38 @@ def test_a_run_that_fails_before_its_first_line_is_a_failure(
     result = desk.push("--deadline", "0.5")
     assert result.code == 6
     assert "No kernel name found" in result.out
+
+
+@pytest.mark.parametrize("log", ["", log_json("no space left\n", "stderr")])
+def test_a_first_version_that_fails_at_once_without_a_mark(
+    desk: Desk, kaggle: StandIn, log: str
+):
+    kaggle.run = lambda source: Outcome("ERROR", log, {}, "no image")
+    kaggle.polls_queued = 0
+    result = desk.push("--deadline", "0.5")
+    assert result.code == 6
+    assert "no image" in result.err
+
+
+def test_the_marks_are_found_in_pieces_of_lines(desk: Desk, kaggle: StandIn):
+    def torn(source: str) -> Outcome:
+        done = run_source(source)
+        text = log_text(done.log)
+        pieces = [{"data": text[n : n + 7]} for n in range(0, len(text), 7)]
+        return Outcome("COMPLETE", json.dumps(pieces), done.files)
+
+    kaggle.run = torn
+    assert desk.push().code == 0
+
+
+def test_ctrl_c_says_what_still_runs(desk: Desk, kaggle: StandIn):
+    kaggle.run = slowly(kaggle, 60)
+    tool = desk.start("push", str(desk.kernel), "--wait", "--poll", "0.05")
+    wait_until(lambda: len(kaggle.asked("GetKernelSessionStatus")) > 3, 30)
+    tool.send_signal(signal.SIGINT)
+    out, _ = tool.communicate(timeout=20)
+    assert tool.returncode == 130
+    assert "stopped looking. tester/my-kernel version 1 still runs on Kaggle" in out
 
 
 def test_complete_without_the_last_line_is_a_failure(desk: Desk):

@@ -8,6 +8,8 @@ from kernel_builder.client import CallError, Json, KaggleClient
 from kernel_builder.retrying import Deadline, backoff, span
 
 TRIES = 4
+# A silence has cost a whole time-out already.
+TRIES_AFTER_SILENCE = 2
 LONGEST_DELAY = 60.0
 
 
@@ -49,7 +51,9 @@ def ask(
         except CallError as failure:
             delay = failure.wait if failure.wait is not None else next(delays)
             spent = patience.deadline.left() <= delay
-            if attempt == patience.tries or spent or not failure.passing:
+            silent = failure.kind == "timeout"
+            most = TRIES_AFTER_SILENCE if silent else patience.tries
+            if attempt >= most or spent or not failure.passing:
                 raise
             patience.log(f"  {op}: {failure}; asking again in {span(delay)}")
             patience.pause(delay)

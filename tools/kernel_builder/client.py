@@ -34,7 +34,7 @@ from kernel_builder.redaction import known_secrets, redact
 from kernel_builder.retrying import span
 
 DRIVER = Path(__file__).with_name("client_driver.py")
-CALL_TIMEOUT = 60.0
+CALL_TIMEOUT = 30.0
 # Any other KAGGLE_* variable becomes configuration of the client: a stray KAGGLE_PATH
 # redirects downloads, a rehearsal's variables make it believe that it is on Kaggle.
 KEPT_VARIABLES = frozenset(
@@ -117,6 +117,7 @@ class KaggleClient:
         self.call_timeout = call_timeout
         self.secrets = known_secrets(source)
         self.notes: list[str] = []
+        self._accepted = False
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
 
@@ -141,23 +142,37 @@ class KaggleClient:
             CallError: no answer came, or an error.
         """
         limit = self.call_timeout if timeout is None else min(timeout, 1e6)
+        answer = self._exchange(op, limit, on_event, args)
+        if answer.get("status") == 401 and self._accepted:
+            # The token of a login lives for 12 hours; a new process gets a new one.
+            self.close()
+            answer = self._exchange(op, limit, on_event, args)
+        if answer["ok"]:
+            self._accepted = True
+            return answer["value"]
+        raise CallError(
+            answer["kind"],
+            self.clean(answer["message"]),
+            answer.get("status", 0),
+            answer.get("retry_after"),
+            answer.get("unsent", False),
+        )
+
+    def _exchange(
+        self,
+        op: str,
+        limit: float,
+        on_event: Callable[[Json], None] | None,
+        args: dict[str, Json],
+    ) -> dict[str, Any]:
         self._send({"op": op, "args": args})
         while True:
             answer = self._receive(limit)
-            if "event" in answer:
-                if on_event is not None:
-                    on_event(answer["event"])
-                continue
-            self._keep_notes(answer.get("said", ""))
-            if answer["ok"]:
-                return answer["value"]
-            raise CallError(
-                answer["kind"],
-                self.clean(answer["message"]),
-                answer.get("status", 0),
-                answer.get("retry_after"),
-                answer.get("unsent", False),
-            )
+            if "event" not in answer:
+                self._keep_notes(answer.get("said", ""))
+                return answer
+            if on_event is not None:
+                on_event(answer["event"])
 
     def clean(self, text: str) -> str:
         """`text` without credentials."""
@@ -275,7 +290,9 @@ def find_client_python(given: str | None, env: Mapping[str, str]) -> str:
         if found is None:
             raise UsageError(f"--client-python {named}: there is no such program")
         return found
-    if importlib.util.find_spec("kaggle") is not None:
+    spec = importlib.util.find_spec("kaggle")
+    # Without an origin it is a mere folder of that name.
+    if spec is not None and spec.origin is not None:
         return sys.executable
     script = shutil.which("kaggle", path=env.get("PATH"))
     if script is not None:

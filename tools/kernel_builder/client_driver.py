@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 CHUNK = 1 << 18
+# One session for all downloads: hundreds of small files need not connect anew.
+SESSION: list[Any] = []
 # The client's own objects: the kaggle package has no type information.
 Foreign = Any
 Emit = Callable[[dict[str, Any]], None]
@@ -249,7 +251,9 @@ def download(url: str, path: str, read_timeout: float, emit: Emit) -> dict[str, 
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": known}
-    with requests.get(
+    if not SESSION:
+        SESSION.append(requests.Session())
+    with SESSION[0].get(
         url, stream=True, timeout=(15, read_timeout), headers=headers
     ) as reply:
         if have and reply.status_code == 416:
@@ -307,9 +311,10 @@ def failure(error: BaseException) -> dict[str, Any]:
                 "retry_after": reply.headers.get("Retry-After"),
                 "message": str(cause) or str(error),
             }
+    # requests' errors are OSErrors too; a full disk is one that is no network's.
     network = any(
         type(cause).__module__.split(".")[0] in ("requests", "urllib3")
-        or isinstance(cause, OSError)
+        or isinstance(cause, ConnectionError | TimeoutError)
         for cause in _chain(error)
     )
     message = f"{type(error).__name__}: {error}" if not str(error) else str(error)

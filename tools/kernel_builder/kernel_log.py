@@ -73,7 +73,9 @@ def owner_of(raw: str, run_id: str) -> tuple[Owner, bool]:
 
     A built kernel prints `kaggle-kit run ID start` first and `... end` last.
     """
-    marks = _MARK.findall(log_text(raw))
+    pieces = [piece.text for piece in parse_log(raw)]
+    # A line may be spread over pieces, and pieces may lack their line ends.
+    marks = {mark for glue in ("", "\n") for mark in _MARK.findall(glue.join(pieces))}
     if any(name == run_id for name, _ in marks):
         return "ours", (run_id, "end") in marks
     return ("another" if marks else "nobody"), False

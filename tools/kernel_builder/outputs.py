@@ -12,7 +12,7 @@ from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.errors import NetworkFailed, ToolError
 from kernel_builder.files import write_atomic
-from kernel_builder.kernel_log import log_text
+from kernel_builder.kernel_log import log_text, owner_of
 from kernel_builder.runs import Run
 
 PAGE_SIZE = 200
@@ -91,9 +91,16 @@ def check_name(name: str) -> None:
 
 
 def fetch_run(
-    client: KaggleClient, run: Run, runs_folder: Path, patience: Patience, status: str
+    client: KaggleClient,
+    run: Run,
+    runs_folder: Path,
+    patience: Patience,
+    status: str,
+    proven: bool = True,
 ) -> Fetched:
     """Download a run's outputs and log to `runs_folder`/v<N>, all or nothing.
+
+    `proven` demands that the log beside the outputs is of this push.
 
     Files come into a hidden folder beside it, where an interrupted fetch goes on, and
     the whole is renamed at the end. A folder of an earlier fetch is never touched:
@@ -111,6 +118,11 @@ def fetch_run(
     store.mkdir(parents=True, exist_ok=True)
     try:
         urls, raw_log = list_outputs(client, run, patience)
+        if proven and owner_of(raw_log, run.run_id)[0] != "ours":
+            raise NetworkFailed(
+                f"{run.label}: the outputs Kaggle lists now are of another run; "
+                "nothing was downloaded"
+            )
         sizes = {}
         for name in sorted(urls):
             urls = _fetch_file(client, run, name, urls, partial, patience)

@@ -242,7 +242,9 @@ def conclude(
     run, log = located.run, patience.log
     if ended.status != "COMPLETE" or not ended.finished:
         show_log(located, client.clean(log_text(ended.raw_log)), log)
-    fetched = fetch_run(client, run, located.runs_folder, patience, ended.status)
+    fetched = fetch_run(
+        client, run, located.runs_folder, patience, ended.status, ended.proven
+    )
     if located.recorded:
         where = str(fetched.folder)
         record_event(located.project.root, run.run_id, "fetched", outputs=where)

@@ -101,7 +101,8 @@ def _save(
     delays = backoff(patience.first_delay, LONGEST_DELAY)
     failures = 0
     while True:
-        limit = max(1.0, patience.deadline.within(client.call_timeout))
+        # A push takes longer than a question: it carries up to a megabyte.
+        limit = max(1.0, patience.deadline.within(2 * client.call_timeout))
         try:
             answer: dict[str, Any] = client.call(
                 "push",

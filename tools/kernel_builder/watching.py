@@ -19,6 +19,8 @@ LONGEST_TROUBLE = 300.0
 # How long an end may lack the proof that it is this run's: the log comes a little
 # later than the state, and an unpinned answer is of the run before.
 LONGEST_DOUBT = 600.0
+# The same for a failure that left no log, asked for by its version.
+SHORT_DOUBT = 20.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Ended:
     message: str
     raw_log: str
     finished: bool  # the kernel reached its last line
+    proven: bool = True  # the log bears this push's run id
 
 
 class _Watch:
@@ -52,6 +55,7 @@ class _Watch:
         self.last_trouble: CallError | None = None
         self.doubt_since: float | None = None
         self.doubts = 0
+        self.unfinished = 0
 
     def wait(self) -> Ended:
         """Poll until the end.
@@ -103,16 +107,15 @@ class _Watch:
         self.doubts += 1
         if owner == "ours":
             # The log may still be growing when the state is final already.
-            if finished or status != "COMPLETE" or was_cut(raw) or self.doubts >= 4:
-                return Ended(status, message, raw, finished or was_cut(raw))
+            self.unfinished += 1
+            cut = was_cut(raw)
+            if finished or cut or status != "COMPLETE" or self.unfinished >= 4:
+                return Ended(status, message, raw, finished or cut)
             return None
         # A run that fails before its first line (a syntax error, no memory for the
-        # image) leaves no mark. It is ours when it was seen alive since the push.
-        if owner == "nobody" and status != "COMPLETE" and self.run.version is not None:
-            if self.alive and self.doubts >= 2:
-                return Ended(status, message, raw, False)
-            if self.doubts >= 4 and self._doubted() > min(60.0, LONGEST_DOUBT):
-                return Ended(status, message, raw, False)
+        # image) leaves no mark.
+        if owner == "nobody" and status != "COMPLETE" and self._surely_ours():
+            return Ended(status, message, raw, False, False)
         if self.doubts == 1:
             self._line(
                 f"{status}, but its log is not of this push (run {self.run.run_id}): "
@@ -121,6 +124,13 @@ class _Watch:
         if self._doubted() > LONGEST_DOUBT:
             raise self._out_of_time()
         return None
+
+    def _surely_ours(self) -> bool:
+        """Whether an end without a mark can be of no other run than this one."""
+        if self.run.version is None or self.doubts < 2:
+            return False
+        # There was no run before the first; one seen alive since the push is this one.
+        return self.run.version == 1 or self.alive or self._doubted() > SHORT_DOUBT
 
     def _doubted(self) -> float:
         return time.monotonic() - (self.doubt_since or time.monotonic())
@@ -222,4 +232,10 @@ def look_once(
             f"{run.run_id}; `wait` goes on asking"
         )
     message = client.clean(answer["message"])
-    return Ended(answer["status"], message, page["log"], finished or not proven)
+    return Ended(
+        answer["status"],
+        message,
+        page["log"],
+        finished or not proven,
+        owner == "ours",
+    )
