@@ -26,7 +26,8 @@ class DeviceBatches:
     the uninterrupted one. Without it every new iteration goes on to the next epoch.
 
     Args:
-        images: (N, H, W) or (N, H, W, C) uint8, numpy or torch.
+        images: (N, H, W) or (N, H, W, C) uint8, numpy or torch; on a CPU the memory is
+            shared, not copied.
         labels: (N,) or (N, heads) integers, or float targets; None when there are none.
         batch_size: images per batch; the last one may be shorter.
         device: where images, labels and batches live.
@@ -125,15 +126,29 @@ class DeviceBatches:
 
     def normalise(self, x: Tensor) -> Tensor:
         """Turn x (B, C, H, W) in [0, 1] into what the model sees."""
-        return (x - self.mean) / self.std
+        return (x - self.mean).div_(self.std)
 
     def denormalise(self, x: Tensor) -> Tensor:
         """Turn what the model sees back into (B, C, H, W) in [0, 1] units."""
         return x * self.std.to(x.device) + self.mean.to(x.device)
 
 
+def _batches_tensor(values: np.ndarray | Tensor | Sequence[int]) -> Tensor:
+    """Make a tensor, sharing the memory where torch can."""
+    if isinstance(values, Tensor):
+        return values
+    array = np.ascontiguousarray(values)
+    if array.dtype.kind not in "buif":
+        raise TypeError(
+            f"values of type {array.dtype} cannot be on a device; give numbers (number "
+            "classes given by name from 0)"
+        )
+    # torch warns of memory that is read-only, as of np.frombuffer or a memory map.
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
 def _batches_images(images: np.ndarray | Tensor) -> Tensor:
-    tensor = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    tensor = _batches_tensor(images)
     if tensor.dtype != torch.uint8:
         raise TypeError(
             f"images are {tensor.dtype}; DeviceBatches keeps uint8 pixels in 0..255 "
@@ -158,7 +173,7 @@ def _batches_labels(
 ) -> Tensor | None:
     if labels is None:
         return None
-    tensor = torch.as_tensor(labels)
+    tensor = _batches_tensor(labels)
     if len(tensor) != n:
         raise ValueError(f"{n} images but {len(tensor)} labels")
     if not tensor.is_floating_point():

@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kaggle_kit.metrics import MetricArray, accuracy, confusion_counts
+from kaggle_kit.metrics import (
+    MetricArray,
+    accuracy,
+    confusion_counts,
+    metric_array,
+)
 from kaggle_kit.paths import atomic_file
 
 # Probabilities in half precision sum to 1 only this well.
@@ -125,8 +130,8 @@ def evaluate_predictions(
         ValueError: shapes do not fit, values are not finite, or the predictions are no
             probabilities.
     """
-    scores = torch.as_tensor(preds).detach().cpu().to(torch.float64)
-    actual = np.asarray(torch.as_tensor(targets).detach().cpu(), dtype=np.int64)
+    scores = torch.from_numpy(metric_array(preds).astype(np.float64))
+    actual = metric_array(targets).astype(np.int64)
     _evaluate_check(scores, actual, class_names)
     logs = torch.log_softmax(scores, 1) if logits else _evaluate_logs(scores)
     n_classes = scores.shape[1]
@@ -202,7 +207,7 @@ def fold_scores(
             left out.
         metric: `(preds, targets) -> float`.
     """
-    scores, actual, fold = (np.asarray(part) for part in (preds, targets, folds))
+    scores, actual, fold = (metric_array(part) for part in (preds, targets, folds))
     if not len(scores) == len(actual) == len(fold):
         raise ValueError(
             f"{len(scores)} predictions, {len(actual)} targets and {len(fold)} fold "

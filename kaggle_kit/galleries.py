@@ -47,12 +47,13 @@ def show_images(
         name: of the file.
     """
     pixels = _gallery_pixels(images[:n])
+    # Sliced first and listed then: also right for a column of a data frame.
+    known = None if labels is None else list(labels[:n])
+    guesses = None if predictions is None else list(predictions[:n])
     captions, colours = [], []
     for i in range(len(pixels)):
-        actual = "" if labels is None else _gallery_caption(labels[i], class_names)
-        guess = ""
-        if predictions is not None:
-            guess = _gallery_caption(predictions[i], class_names)
+        actual = "" if known is None else _gallery_caption(known[i], class_names)
+        guess = "" if guesses is None else _gallery_caption(guesses[i], class_names)
         wrong = bool(guess) and bool(actual) and guess != actual
         captions.append(f"{actual}\n→ {guess}" if wrong else actual or guess)
         colours.append(_GALLERY_ERROR if wrong else "black")

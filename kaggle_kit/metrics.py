@@ -13,7 +13,8 @@ from torch import Tensor
 MetricArray = Tensor | np.ndarray
 
 
-def _metrics_numpy(values: MetricArray) -> np.ndarray:
+def metric_array(values: MetricArray) -> np.ndarray:
+    """Give a tensor on any device, or anything numpy understands, as an array."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         # numpy has no bfloat16.
@@ -23,7 +24,7 @@ def _metrics_numpy(values: MetricArray) -> np.ndarray:
 
 def predicted_classes(preds: MetricArray) -> np.ndarray:
     """Give the classes of scores (N, C) or of classes (N,): (N,) int64."""
-    array = _metrics_numpy(preds)
+    array = metric_array(preds)
     if array.ndim not in (1, 2):
         raise ValueError(
             f"predictions have shape {array.shape}; give scores (N, C) or classes (N,)"
@@ -38,7 +39,7 @@ def _metrics_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read predictions and targets as classes: (N,) and (N,) int64."""
     predicted = predicted_classes(preds)
-    actual = _metrics_numpy(targets).astype(np.int64)
+    actual = metric_array(targets).astype(np.int64)
     if actual.shape != predicted.shape:
         raise ValueError(
             f"{len(predicted)} predictions, but targets have shape {actual.shape}; "
@@ -79,7 +80,7 @@ def accuracy(preds: MetricArray, targets: MetricArray) -> float:
 
 def top_k_accuracy(preds: MetricArray, targets: MetricArray, k: int = 5) -> float:
     """Share of images whose actual class is among the k highest scores (N, C)."""
-    scores, actual = _metrics_numpy(preds), _metrics_numpy(targets)
+    scores, actual = metric_array(preds), metric_array(targets)
     if scores.ndim != 2 or not 1 <= k <= scores.shape[1]:
         raise ValueError(f"top {k} of scores of shape {scores.shape} is undefined")
     own = np.take_along_axis(scores, actual.astype(np.int64)[:, None], axis=1)
@@ -146,7 +147,7 @@ def hierarchical_macro_recall(
         targets: (N, heads) actual classes, heads in the same order.
         weights: one per head; Bengali.AI weighs the grapheme root twice.
     """
-    actual = _metrics_numpy(targets)
+    actual = metric_array(targets)
     if actual.ndim != 2 or not len(preds) == actual.shape[1] == len(weights):
         raise ValueError(
             f"{len(preds)} heads of predictions and {len(weights)} weights, but "

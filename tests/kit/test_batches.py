@@ -1,6 +1,7 @@
 """Device-resident batches."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -141,3 +142,18 @@ def test_float_images_are_refused_with_the_way_out():
     images = np.zeros((4, 5, 5), np.float32)
     with pytest.raises(TypeError, match=r"float32; .* uint8 .*use a DataLoader"):
         DeviceBatches(images, batch_size=2, device="cpu", mean=0.0, std=1.0)
+
+
+def test_arrays_that_torch_cannot_share_are_copied():
+    images, _ = batches_of()
+    read_only = np.frombuffer(images.tobytes(), np.uint8).reshape(images.shape)
+    labels = np.arange(10, dtype=np.uint16)[::-1]
+    options = {"batch_size": 10, "device": "cpu", "mean": 0.0, "std": 1.0}
+    for odd in (read_only, images[::-1], np.asfortranarray(images)):
+        ((x, y),) = DeviceBatches(odd, labels, **options)
+        np.testing.assert_allclose(x[:, 0].numpy() * 255, odd, atol=1e-4)
+        assert y.tolist() == list(range(9, -1, -1))
+    ((_, y),) = DeviceBatches(images, pd.Series(labels, index=range(5, 15)), **options)
+    assert y.tolist() == list(range(9, -1, -1))
+    with pytest.raises(TypeError, match=r"type <U1 .* give numbers"):
+        DeviceBatches(images, np.array(list("abcdefghij")), **options)

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.metrics
 import torch
@@ -67,6 +68,16 @@ def test_tensors_in_half_precision_and_classes_that_never_occur():
     assert evaluation.accuracy == pytest.approx(2 / 3)
     assert np.isnan(evaluation.recalls[2])
     assert evaluation.recalls[:2].tolist() == [1.0, 0.5]
+
+
+def test_columns_of_a_data_frame_are_understood():
+    frame = pd.DataFrame(
+        {"label": TARGETS, "fold": [0, 0, 1, 1, 1]}, index=range(5, 10)
+    )
+    evaluation = evaluate_predictions(PROBABILITIES, frame["label"])
+    assert evaluation.accuracy == 0.4
+    scores = fold_scores(PROBABILITIES, frame["label"], frame["fold"])
+    assert scores.per_fold == (1.0, 0.0)
 
 
 def test_a_probability_of_zero_costs_much_but_not_infinity():

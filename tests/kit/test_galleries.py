@@ -1,6 +1,7 @@
 """Grids of images: which images, which captions, and nothing disturbed."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -78,6 +79,8 @@ def test_labels_and_wrong_predictions_are_written_above(tmp_path, axes):
     assert captions_of(axes[1]) == ["ankle boot", "shirt", "pullover\n→ shirt", "bag"]
     show_images(images, labels=[0.25, "x", torch.tensor([1, 2]), 3], folder=tmp_path)
     assert captions_of(axes[2]) == ["0.25", "x", "1 2", "3"]
+    show_images(images, pd.Series([7, 8, 9, 6], index=[9, 8, 7, 6]), folder=tmp_path)
+    assert captions_of(axes[3]) == ["7", "8", "9", "6"]
 
 
 def test_captions_do_not_run_into_each_other(tmp_path, axes):
