@@ -74,7 +74,8 @@ def run(command: list[str]) -> int:
 
 def newest(folder: Path) -> Path:
     """The rehearsal with the highest number."""
-    return max(path for path in folder.iterdir() if path.name.isdigit())
+    numbered = (path for path in folder.iterdir() if path.name.isdigit())
+    return max(numbered, key=lambda path: int(path.name))
 
 
 def relative(path: Path) -> str:
@@ -107,7 +108,8 @@ def main() -> int:
     submission = outputs / "submission.csv"
     scores = json.loads((outputs / "scores.json").read_text())
     plots = sorted(path.name for path in outputs.glob("*.png"))
-    print(f"\nsubmission           {relative(submission)}")
+    print(f"\nbuilt kernel         {relative(outputs.parent / 'kernel.py')}")
+    print(f"submission           {relative(submission)}")
     print(f"plots                {relative(outputs)}/{{{','.join(plots)}}}")
     print(f"validation accuracy  {scores['valid_accuracy']:.4f}")
     print(f"test accuracy        {accuracy(submission, labels):.4f}  (held-out labels)")
