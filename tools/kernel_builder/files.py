@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write `data` (text as UTF-8 with \\n line ends) to `path`, whole or not at all.
+    """Write `data` (text as UTF-8) to `path`, whole or not at all.
 
     The bytes go to a temporary file in the same folder, are flushed to disk, and the
     file is renamed over `path`. The folder is created when missing.
