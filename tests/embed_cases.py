@@ -383,6 +383,13 @@ FILES: dict[str, Project] = {
         "conf.json": '{"k": 1}',
         "helper.py": "V = 1\n",
     },
+    "the kernel makes its own folder the working one": {
+        "main.py": "import os, helper\n"
+        "os.chdir(os.path.dirname(os.path.abspath(__file__)))\n"
+        "print(open('conf.json').read(), helper.V)\n",
+        "conf.json": '{"k": 1}',
+        "helper.py": "V = 1\n",
+    },
     "outputs go to the working folder": {
         "main.py": "import out\nout.save('a.txt')\nimport os\nos.makedirs('sub')\n"
         "out.save('sub/b.txt')\n",

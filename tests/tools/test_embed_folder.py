@@ -158,6 +158,42 @@ def test_the_kernel_may_still_choose_its_temporary_folder(
     assert seen.stdout == "mine\n"
 
 
+WRITES = {
+    "main.py": "import pathlib, helper\nhere = pathlib.Path(__file__).parent\n"
+    "(here / 'new' / 'deep').mkdir(parents=True)\n"
+    "(here / 'new' / 'deep' / 'a.txt').write_text('kept')\n"
+    "(here / 'b.txt').write_text('also')\n",
+    "helper.py": "",
+}
+
+
+def test_what_the_kernel_writes_beside_itself_is_kept_beside_the_built_file(
+    tmp_path: Path, temp: Path
+) -> None:
+    script = build(WRITES, tmp_path)
+    seen = run(script, tmp_path / "run", TMPDIR=str(temp))
+    assert seen.stderr == ""
+    assert seen.files == {}
+    assert (script.parent / "new" / "deep" / "a.txt").read_text() == "kept"
+    assert (script.parent / "b.txt").read_text() == "also"
+    assert {path.name for path in script.parent.iterdir()} == {
+        "main.py",
+        "new",
+        "b.txt",
+    }
+    assert list(temp.iterdir()) == []
+
+
+def test_where_the_built_files_folder_refuses_it_goes_to_the_working_folder(
+    tmp_path: Path, temp: Path
+) -> None:
+    script = build(WRITES, tmp_path)
+    (script.parent / "b.txt").mkdir()
+    seen = run(script, tmp_path / "run", TMPDIR=str(temp))
+    assert seen.files == {"b.txt": b"also"}
+    assert seen.stderr == f"b.txt, beside the kernel: see {tmp_path}/run/b.txt\n"
+
+
 def test_interrupting_cleans_up(tmp_path: Path, temp: Path) -> None:
     files = {
         **SHOW,

@@ -244,7 +244,8 @@ class _Page:
         if uses_file:
             self.notes.append(
                 f"{self.closure.entry.label}: __file__ leads into the temporary folder "
-                "with the project's files; what is written beside it is lost"
+                "with the project's files; what the kernel writes beside it is taken "
+                "to beside the built file, or to the working folder, when it ends"
             )
         shown = [f"{call})", clean]
         stem = re.escape(self.closure.entry.path.stem)

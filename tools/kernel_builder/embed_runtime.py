@@ -34,6 +34,8 @@ class _KkFiles:
         from pathlib import Path
 
         self.notebook = notebook
+        self.written: set[Path] = set()
+        self.homes: list[Path] = []
         places = [Path(place) for place in sys.path]
         found = [p for p in places if p.name.startswith(prefix) and p.is_dir()]
         self.is_worker = bool(found) and not notebook
@@ -114,7 +116,28 @@ class _KkFiles:
         import shutil
 
         if os.getpid() == self.owner:
+            if self.homes:
+                self.rescue()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def rescue(self) -> None:
+        """Take what the kernel wrote beside its `__file__` to beside this file."""
+        import shutil
+        import sys
+
+        for path in sorted(self.folder.rglob("*")):
+            if path in self.written or "__pycache__" in path.parts or path.is_dir():
+                continue
+            for home in self.homes:
+                target = home / path.relative_to(self.folder)
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
+                except OSError:
+                    continue
+                if home != self.homes[0]:
+                    sys.stderr.write(f"{path.name}, beside the kernel: see {target}\n")
+                break
 
     def write(
         self,
@@ -137,6 +160,7 @@ class _KkFiles:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
+            self.written.add(target)
             if executable:
                 target.chmod(0o755)
         except OSError as error:
@@ -158,6 +182,8 @@ class _KkFiles:
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         if set_file and (self.folder / entry).exists():
+            self.homes = [Path(file).resolve().parent] if file else []
+            self.homes += [Path.cwd()]
             caller.f_globals["__file__"] = sys.argv[0] = str(self.folder / entry)
 
 
