@@ -163,8 +163,9 @@ class Learner(EventSender):
         self._start_pass(name, batches)
         with self._stage(name, CancelPass):
             for self.batch_index, batch in enumerate(batches):
-                self.x, self.y = self.placement.place(split_batch(batch))
-                self.target = self.y
+                x, y = split_batch(batch)
+                self.x = self.placement.place_inputs(self.model, x)
+                self.y = self.target = self.placement.place(y)
                 with self._stage("batch", CancelBatch):
                     self._one_batch()
                 if self.training:
@@ -184,6 +185,11 @@ class Learner(EventSender):
             self.history.append(row)
             self.epochs_done += 1
 
+    def _all_epochs(self, train: bool, valid: bool) -> None:
+        while self.epoch < self.epochs:
+            self._one_epoch(train, valid)
+            self.epoch += 1
+
     def fit(
         self,
         epochs: int,
@@ -202,9 +208,7 @@ class Learner(EventSender):
             valid: Whether to validate.
         """
         with self._fitting(epochs, self.lr if lr is None else lr, callbacks):
-            while self.epoch < self.epochs:
-                self._one_epoch(train, valid)
-                self.epoch += 1
+            self._all_epochs(train, valid)
 
     def fit_one_cycle(
         self,
@@ -258,9 +262,7 @@ class Learner(EventSender):
         base = [callback for callback in self.base_callbacks if callback.alters_step]
         try:
             with self._fitting(steps, self.lr, [sweep], base):
-                while self.epoch < self.epochs:
-                    self._one_epoch(train=True, valid=False)
-                    self.epoch += 1
+                self._all_epochs(train=True, valid=False)
         finally:
             snapshot.restore(self)
         return sweep.found()
@@ -342,11 +344,7 @@ class Learner(EventSender):
         return save_learner(self, path, config)
 
     def load(self, path: str | Path) -> dict[str, Any]:
-        """Load what `save` wrote, or weights alone; returns the file's configuration.
-
-        Raises:
-            CheckpointError: The file is damaged or does not fit the model.
-        """
+        """Load what `save` wrote, or weights alone; returns the file's config."""
         return load_learner(self, path)
 
     # Machinery.
