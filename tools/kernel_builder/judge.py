@@ -144,7 +144,7 @@ def _memory(case: Case) -> list[Check]:
 
 def _outputs(case: Case) -> list[Check]:
     total, files = folder_size(case.working)
-    text = f"{files} files, {size(total)} in /kaggle/working"
+    text = f"{files} file{'s' * (files != 1)}, {size(total)} in /kaggle/working"
     if total > case.limits.working_bytes:
         limit = size(case.limits.working_bytes)
         return _warning("R05", f"out of disk at session end: {text}, limit {limit}")

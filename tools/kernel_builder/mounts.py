@@ -121,8 +121,13 @@ def _check_keys(path: Path, raw: Mapping[str, Any]) -> None:
             allowed = ", ".join(sorted(CONFIG_KEYS))
             raise UsageError(f"{path}: unknown key {key!r}; allowed: {allowed}")
         wanted = types.get(key, str)
-        if not isinstance(value, wanted):
+        if type(value) is not wanted:
             raise UsageError(f"{path}: {key} must be a {wanted.__name__}: {value!r}")
+    for name, folder in raw.get("sources", {}).items():
+        if not isinstance(folder, str):
+            raise UsageError(
+                f"{path}: sources: {name!r} must name a folder: {folder!r}"
+            )
 
 
 def _parts(kind: str, reference: str) -> dict[str, str]:

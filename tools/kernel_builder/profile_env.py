@@ -106,10 +106,10 @@ def profile_python(
     wanted = distributions(profile, modules)
     executable = _environment(folder, base, log)
     installed = _installed(folder)
-    missing = {n: v for n, v in wanted.items() if n not in installed}
+    missing = {n: v for n, v in wanted.items() if installed.get(n) != v}
     if missing:
         _install(profile, folder, executable, missing, log)
-        installed |= {name: version or "newest" for name, version in missing.items()}
+        installed |= missing
         write_atomic(_manifest(folder), json.dumps(installed, indent=1) + "\n")
     return python_at(executable), installed
 

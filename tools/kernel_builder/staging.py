@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kernel_builder.build import Built
 
 
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # IPython colours its tracebacks
+
+
 @dataclass(frozen=True)
 class RehearsalOptions:
     """How to rehearse; the defaults are Kaggle's machine and one run.
@@ -218,4 +221,4 @@ def _traceback(built: "Built", outcome: Outcome) -> str:
         return ""
     from kernel_builder.trace import map_log
 
-    return map_log(text[max(starts) :].strip(), built.source_map)
+    return map_log(ANSI.sub("", text[max(starts) :]).strip(), built.source_map)

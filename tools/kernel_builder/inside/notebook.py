@@ -9,6 +9,7 @@ nbclient and ipykernel in this Python.
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,14 @@ class Runner(NotebookClient):
 def main(source: str, result: str) -> int:
     """Execute the notebook; the exit code says whether every cell succeeded."""
     text = Path(source).read_text(encoding="utf-8")
-    notebook: Any = nbformat.from_dict(json.loads(text))  # type: ignore[no-untyped-call]
-    # Kernel and client talk through local sockets: there is no network to use.
-    manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
+    notebook: Any = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+    manager = AsyncKernelManager(kernel_name="python3")
+    if sys.platform != "win32":
+        # Kernel and client talk through socket files: there may be no loopback network.
+        manager.transport = "ipc"
+        manager.ip = f"{tempfile.mkdtemp()}/kernel"
     runner = Runner(notebook, km=manager, timeout=None, resources={})
+    runner.owns_km = True  # so that the kernel is shut down, not left behind
     try:
         runner.execute()
     except CellExecutionError as error:
