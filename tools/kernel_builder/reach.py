@@ -25,6 +25,7 @@ class Reach:
     conditions: Conditions
     _live: dict[int, bool] = field(default_factory=dict)
     _busy: set[int] = field(default_factory=set)
+    _callable: dict[int, bool] = field(default_factory=dict)
     _references: dict[str, list[tuple[Unit, ast.AST]]] | None = None
 
     def live(self, unit: Unit, node: ast.AST) -> bool:
@@ -102,6 +103,13 @@ class Reach:
 
     def _called_somewhere(self, unit: Unit, function: FunctionNode) -> bool:
         """Say whether a function may be called; yes if nothing speaks of it."""
+        key = id(function)
+        if key not in self._callable:
+            self._callable[key] = True  # a function that calls itself
+            self._callable[key] = self._is_called(unit, function)
+        return self._callable[key]
+
+    def _is_called(self, unit: Unit, function: FunctionNode) -> bool:
         scope = unit.scopes.inner[id(function)]
         if function.decorator_list or (scope.parent and scope.parent.is_class):
             return True

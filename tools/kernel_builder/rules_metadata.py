@@ -55,7 +55,7 @@ _MEANT: Final = {
 }
 _BOOLEANS: Final = ("is_private", "enable_gpu", "enable_tpu", "enable_internet")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9][A-Za-z0-9-]*")
-_PLACEHOLDER: Final = re.compile(r"INSERT_|YOUR[_-]|<[^>]*>|\{\{?", re.IGNORECASE)
+_PLACEHOLDER: Final = re.compile(r"INSERT_|<[^>]*>|\{\{?")
 
 
 def raw_metadata(subject: Subject) -> dict[str, Any]:

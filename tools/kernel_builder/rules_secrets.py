@@ -90,8 +90,10 @@ def _tokens(unit: Unit) -> Iterator[Finding]:
 def _is_placeholder(secret: str) -> bool:
     if secret.startswith("-----"):
         return False
-    word = re.search(r"(?i)your|example|xxxx|token_here|placeholder|dummy", secret)
-    return bool(word) or len(set(secret[4:])) < 6
+    word = re.search(
+        r"(?i)your|example|xxxx|token_here|placeholder|dummy|password", secret
+    )
+    return bool(word) or len(set(secret)) < 7
 
 
 def _printed(subject: Subject) -> Iterator[Finding]:

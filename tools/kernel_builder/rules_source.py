@@ -42,12 +42,25 @@ def check_files(
         )
         findings.extend(found)
         for node, _ in walk_imports(tree.body):
+            if path == project.entry and isinstance(node, ast.ImportFrom):
+                findings.extend(_relative(node, names[path]))
             for name in loaded_modules(finder, node, package):
                 module = finder.find(name)
                 if module is not None and module.path is not None:
                     inner = name if module.is_package else name.rpartition(".")[0]
                     pending.append((module.path, inner))
     return findings
+
+
+def _relative(node: ast.ImportFrom, shown: str) -> Iterator[Finding]:
+    if node.level:
+        name = "." * node.level + (node.module or "")
+        message = f"import {name} was not inlined: a script has no package around it"
+        fix = "write the module's name without the dot"
+        line = node.lineno
+        yield Finding(
+            "S02", "error", shown, line, message, fix, node.end_lineno or line
+        )
 
 
 def check_text(
@@ -76,6 +89,9 @@ def check_text(
 
 def _parse(text: str, shown: str, profile: Profile) -> tuple[list[Finding], ast.Module]:
     """Parse, setting aside one bad magic line after the other to find them all."""
+    tree = _parsed(text, profile.python_version)
+    if tree is not None:
+        return [], tree
     findings: list[Finding] = []
     lines = text.split("\n")
     while len(findings) < _MAX_ERRORS:
@@ -92,14 +108,24 @@ def _parse(text: str, shown: str, profile: Profile) -> tuple[list[Finding], ast.
     if findings:
         return findings, ast.Module([], [])
     newer = _syntax_error(text, profile.python_version)
-    if newer is not None:
-        version = ".".join(map(str, profile.python_version))
-        message = f"syntax newer than Python {version} of {profile.name}: {newer.msg}"
-        line = newer.lineno or 1
-        return [Finding("S01", "error", shown, line, message)], ast.Module([], [])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return [], ast.parse(text)
+    version = ".".join(map(str, profile.python_version))
+    message = f"syntax newer than Python {version} of {profile.name}"
+    line = newer.lineno if newer and newer.lineno else 1
+    fix = newer.msg if newer else ""
+    return [Finding("S01", "error", shown, line, message, fix)], ast.Module([], [])
+
+
+def _parsed(text: str, version: tuple[int, int]) -> ast.Module | None:
+    """Parse what is right in every respect; None if anything is not."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, feature_version=version)
+            # Some errors, such as a return outside a function, come only here.
+            compile(tree, "<kernel>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return None
+    return tree
 
 
 def _syntax_error(text: str, version: tuple[int, int] | None) -> SyntaxError | None:

@@ -170,7 +170,8 @@ def check_beside(subject: Subject) -> Iterator[Finding]:
     from `__file__` leads to is not there on Kaggle.
     """
     for unit in subject.program.units:
-        for node in _path_expressions(unit):
+        asks = unit.own and "__file__" in unit.module.text
+        for node in _path_expressions(unit) if asks else ():
             if _climbs_out(subject, unit, node):
                 yield _beside(subject, unit, node)
             elif _is_inner(unit, node) or not subject.live(unit, node):
