@@ -29,7 +29,8 @@ _BY_NAME: Final = re.compile(
     r"\b(?:import_module|__import__|spec_from_file_location|SourceFileLoader|exec_module"
     r"|find_spec|find_loader|load_module|walk_packages|iter_modules|resolve_name"
     r"|run_module|run_path|import_string|locate|extend_path|entry_points|Popen"
-    r"|subprocess|addsitedir|__path__|get_data|resources|pkg_resources)\b"
+    r"|subprocess|addsitedir|__path__|get_data|resources|pkg_resources"
+    r"|discover|loadTestsFromName)\b"
     r"|\bsys\s*\.\s*(?:path|meta_path|path_hooks|executable)\b"
     r"|\bos\s*\.\s*(?:system|exec\w+|spawn\w+|posix_spawn\w*)\b"
     r"|(?<![.\w])(?:exec|eval)\s*\("
@@ -104,6 +105,8 @@ class _Search:
         if self._imports_by_name(own, files):
             named = any(f"{KIT}." in name for name in self._names(files))
             self._take_modules(code if named else own)
+        elif self._asks_place():
+            self._take_modules({n: p for n, p in own.items() if self._in_package(n)})
         for name, path in files.items():
             if name not in loose or self._in_package(name) or self._asks_place():
                 self.data[name] = DataFile(name, path)
@@ -194,8 +197,11 @@ class _Search:
         return not secret and any(name in text for text in self._texts())
 
     def _texts(self) -> Iterator[str]:
+        """Give the project's own texts: an inlined package's data goes along anyway."""
+        inlined = self.closure.project.named
         for module in (*self.closure.everything, *self.extra.values()):
-            yield module.text
+            if module.name.partition(".")[0] not in inlined:
+                yield module.text
 
     def _asks_place(self) -> bool:
         return any(_BY_PLACE.search(text) for text in self._texts())
@@ -203,6 +209,7 @@ class _Search:
     def _imports_by_name(self, code: dict[str, Path], files: dict[str, Path]) -> bool:
         """Say whether running code may load a module that is not reached."""
         missed = [_dotted(name) for name in code if name not in self.reached]
+        missed += [name.rpartition(".")[2] for name in missed]
         unreached = {part for name in missed for part in _prefixes(name)}
         unreached -= {module.name for module in self.closure.modules}
         if not unreached:

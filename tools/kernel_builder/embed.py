@@ -314,7 +314,8 @@ def _header(closure: Closure, blocks: list[Block]) -> list[str]:
     """Give the header; the companions' hashes follow those of the modules."""
     lines = header_lines(closure, "embed")[:-1]
     named = {module.label for module in closure.everything}
-    lines += [f"#   {b.digest}  {b.label}" for b in blocks if b.label not in named]
+    further = [block for block in blocks if block.label not in named]
+    lines += [f"#   {block.digest}  {_shown(block.label)}" for block in further]
     return [
         *lines,
         "#",
@@ -325,8 +326,12 @@ def _header(closure: Closure, blocks: list[Block]) -> list[str]:
 
 
 def _banner(title: str) -> list[str]:
-    shown = title if title.isprintable() else repr(title)
-    return [f"# {'-' * (_WIDTH - 2)}", f"# {shown}", f"# {'-' * (_WIDTH - 2)}"]
+    return [f"# {'-' * (_WIDTH - 2)}", f"# {_shown(title)}", f"# {'-' * (_WIDTH - 2)}"]
+
+
+def _shown(name: str) -> str:
+    """Keep a file's name on one line of comment, whatever it is."""
+    return name if name.isprintable() else repr(name)
 
 
 def _digest(blocks: list[Block]) -> str:
