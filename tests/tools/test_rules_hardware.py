@@ -13,7 +13,9 @@ TRIPS = {
         "arguments": """
             from transformers import AutoModel, TrainingArguments
             a = TrainingArguments("out", bf16=True)  # !
-            b = AutoModel.from_pretrained("/tmp/m", attn_implementation="flash_attention_2")  # !
+            b = AutoModel.from_pretrained(  # !
+                "/tmp/m", attn_implementation="flash_attention_2"
+            )
             """,
         "the supported question is always yes": """
             import torch

@@ -83,7 +83,7 @@ TRIPS = {
             a = models.resnet18(pretrained=True)  # !
             b = models.resnet18(weights="DEFAULT")  # !
             c = resnet50(weights=ResNet50_Weights.IMAGENET1K_V2)  # !
-            d = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights="DEFAULT")  # !
+            d = models.detection.fasterrcnn_resnet50_fpn(weights="DEFAULT")  # !
             """,
         "hub": """
             import torch
@@ -121,7 +121,7 @@ TRIPS = {
         "used as a module": """
             import torch
             net = torch.load("/kaggle/input/weights/model.pt").eval()  # !
-            other = torch.load("/kaggle/input/weights/other.pt", map_location="cpu")  # !
+            other = torch.load("/kaggle/input/weights/b.pt", map_location="cpu")  # !
             other.eval()
             """,
     },
@@ -180,7 +180,8 @@ PASSES = {
                 "pip install --no-index --find-links /kaggle/input/weights ttach",
                 shell=True, check=True,
             )
-            subprocess.run(["pip", "install", "/kaggle/input/weights/a-1.whl"], check=True)
+            WHEEL = "/kaggle/input/weights/a-1.whl"
+            subprocess.run(["pip", "install", WHEEL], check=True)
             """,
         "own names": """
             class Requests:

@@ -265,8 +265,17 @@ def check_removed(subject: Subject) -> Iterator[Finding]:
 
 
 def _applies(subject: Subject, item: Removal) -> bool:
-    version = subject.profile.version_of(item.package)
-    return bool(version) and version_key(version) >= version_key(item.since)
+    profile = subject.profile
+    if item.package != "python" and item.package not in profile.versions:
+        return False
+    # Packages whose version is not known are built from their newest release.
+    version = profile.version_of(item.package)
+    return not version or version_key(version) >= version_key(item.since)
+
+
+def _image_version(subject: Subject, package: str) -> str:
+    version = subject.profile.version_of(package)
+    return f"the image has {version or 'a newer one'}"
 
 
 def _is_stored(node: ast.Attribute) -> bool:
@@ -305,7 +314,7 @@ def _removed(
         unit,
         node,
         f"{name.replace('()', '')} was {item.was} in {item.package} {item.since} "
-        f"(the image has {subject.profile.version_of(item.package)})",
+        f"({_image_version(subject, item.package)})",
         f"use {item.names[name]}",
     )
 
@@ -327,8 +336,8 @@ def _removed_arguments(
                 unit,
                 value,
                 f"{name.replace('()', '')}({word}=...) was {item.was} in "
-                f"{item.package} {item.since} (the image has "
-                f"{subject.profile.version_of(item.package)})",
+                f"{item.package} {item.since} "
+                f"({_image_version(subject, item.package)})",
                 f"use {instead}",
             )
 

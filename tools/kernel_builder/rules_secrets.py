@@ -45,6 +45,9 @@ _TOKENS: Final = (
         re.compile(r"https?://[\w.-]+:([^\s/@:'\"{}]{6,})@[\w.-]+"),
     ),
 )
+_PLACEHOLDER: Final = re.compile(
+    r"(?i)your|example|xxxx|token_here|placeholder|dummy|password"
+)
 _FILES: Final = frozenset(("kaggle.json", ".netrc", "access_token", ".git-credentials"))
 _FIX_TOKEN: Final = (
     "take it out and revoke it: everybody who can see the kernel sees it"
