@@ -119,20 +119,25 @@ class Desk:
 class KeptClient(KaggleClient):
     """A client whose process serves the next command too: starting one takes long."""
 
-    idle: ClassVar[list[KaggleClient]] = []
+    idle: ClassVar[list["KeptClient"]] = []
 
-    def __new__(cls, *_: object, **__: object) -> "KeptClient":
-        return cls.idle.pop() if cls.idle else super().__new__(cls)
+    def __new__(cls, python: str | None, call_timeout: float) -> "KeptClient":
+        if cls.idle and python is None:
+            return cls.idle.pop()
+        return super().__new__(cls)
 
-    def __init__(self, python: str | None = None, call_timeout: float = 60.0) -> None:
+    def __init__(self, python: str | None, call_timeout: float) -> None:
         if not hasattr(self, "python"):
             super().__init__(python, call_timeout)
+            self.kept = python is None
         self.call_timeout = call_timeout
         self.notes = []
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
+        if self.kept and self._process is not None:
             self.idle.append(self)
+        else:
+            self.close()
 
 
 @pytest.fixture(scope="session")

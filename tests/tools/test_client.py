@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 from stand_in.fixtures import OLDEST, Desk
-from stand_in.safety import KEY, safe_environment
+from stand_in.safety import DEAD_PROXY, KEY, safe_environment
 from stand_in.server import StandIn
 
-from kernel_builder.client import (
-    CallError,
-    KaggleClient,
-    client_environment,
-    find_client_python,
-    seconds_of,
-)
+from kernel_builder.client import CallError, KaggleClient, seconds_of
+from kernel_builder.client_setup import client_environment, find_client_python
 from kernel_builder.errors import UsageError
 from kernel_builder.redaction import known_secrets, redact
 
@@ -161,6 +156,35 @@ def test_the_client_s_python_is_found_by_its_command(tmp_path: Path, monkeypatch
     assert find_client_python(None, {"PATH": str(tmp_path)}) == sys.executable
     with pytest.raises(UsageError, match="there is no such program"):
         find_client_python("no-such-python", {"PATH": str(tmp_path)})
+
+
+def test_a_python_without_the_client_is_told_how_to_get_it(desk: Desk):
+    bare = [sys.executable, "-m", "venv", "--without-pip", str(desk.folder / "bare")]
+    subprocess.run(bare, check=True)
+    python = str(desk.folder / "bare" / "bin" / "python")
+    result = desk.run("push", "--client-python", python)
+    assert result.code == 2
+    assert "cannot be imported: No module named 'kaggle'" in result.err
+    assert "six" in result.err
+
+
+def test_a_client_that_dies_is_quoted(desk: Desk):
+    broken = desk.folder / "broken"
+    broken.write_text("#!/bin/sh\necho 'unknown option -P' >&2\nexit 2\n")
+    broken.chmod(0o755)
+    with (
+        KaggleClient(str(broken), env=desk.env) as client,
+        pytest.raises(CallError, match=r"exit code 2\): unknown option -P"),
+    ):
+        client.call("whoami")
+
+
+def test_a_server_that_is_not_there_is_a_network_failure(desk: Desk):
+    desk.env |= {"http_proxy": DEAD_PROXY, "HTTP_PROXY": DEAD_PROXY}
+    tool = desk.start("push", str(desk.kernel), "--poll", "0.05")
+    out, _ = tool.communicate(timeout=60)
+    assert tool.returncode == 8, out
+    assert "asking again" in out
 
 
 def test_retry_after_in_both_forms():

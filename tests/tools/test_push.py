@@ -289,7 +289,7 @@ def test_every_push_is_recorded_with_its_source(desk: Desk):
     assert len(events["push"]["sha256"]) == 64
     assert events["pushed"]["version"] == 1
     assert events["ended"]["status"] == "COMPLETE"
-    assert events["ended"]["validation"] == 0.97
+    assert events["fetched"]["validation"] == 0.97
     assert events["fetched"]["outputs"].endswith("v1")
     table = desk.run("runs").out
     assert "complete" in table

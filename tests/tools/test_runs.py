@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from kernel_builder import cli
+from kernel_builder.conclude import read_validation, validation_score
 from kernel_builder.errors import UsageError
 from kernel_builder.kernel_log import log_text, owner_of, parse_log, was_cut
-from kernel_builder.remote import read_validation
 from kernel_builder.runs import (
     FILE_NAME,
     Run,
@@ -115,6 +115,7 @@ def test_cfg_keeps_literals_only():
     ("text", "score"),
     [
         ("validation accuracy 0.9931", 0.9931),
+        ("validation: accuracy 0.9950, loss 0.02 (5 of 1000 wrong)", 0.995),
         ("valid_accuracy: 0.5\nvalid_accuracy: 0.75", 0.75),
         ("validation accuracy: 99.5 %", 0.995),
         ("train accuracy 0.9", None),
@@ -123,6 +124,23 @@ def test_cfg_keeps_literals_only():
 )
 def test_the_last_validation_score_of_a_log(text: str, score: float | None):
     assert read_validation(text) == score
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ('{"valid_loss": 0.1, "valid_accuracy": 0.5}', 0.5),
+        ('{"cv_score": 0.7}', 0.7),
+        ('{"seconds": 3}', 0.25),
+        ("[1, 2]", 0.25),
+        ("not JSON", 0.25),
+    ],
+)
+def test_scores_json_goes_before_what_was_printed(
+    tmp_path: Path, scores: str, expected: float
+):
+    (tmp_path / "scores.json").write_text(scores)
+    assert validation_score(tmp_path, "validation accuracy 0.25\n") == expected
 
 
 def test_a_log_in_every_shape():

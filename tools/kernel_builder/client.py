@@ -9,20 +9,24 @@ Every answer is judged by content. A call that fails raises `CallError`, which k
 whether Kaggle may have acted on it all the same.
 """
 
+import contextlib
 import email.utils
-import importlib.util
 import json
 import os
 import queue
-import shutil
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from kernel_builder.client_setup import (
+    INSTALL_HINT,
+    client_environment,
+    find_client_python,
+)
 from kernel_builder.errors import (
     CredentialsRefused,
     NetworkFailed,
@@ -35,23 +39,6 @@ from kernel_builder.retrying import span
 
 DRIVER = Path(__file__).with_name("client_driver.py")
 CALL_TIMEOUT = 30.0
-# Any other KAGGLE_* variable becomes configuration of the client: a stray KAGGLE_PATH
-# redirects downloads, a rehearsal's variables make it believe that it is on Kaggle.
-KEPT_VARIABLES = frozenset(
-    {
-        "KAGGLE_API_TOKEN",
-        "KAGGLE_USERNAME",
-        "KAGGLE_KEY",
-        "KAGGLE_CONFIG_DIR",
-        "KAGGLE_API_ENVIRONMENT",
-    }
-)
-INSTALL_HINT = (
-    "pip install 'kaggle>=2.2.4,<3' six, or name the Python that has it: "
-    "--client-python PATH (or KAGGLE_KIT_CLIENT_PYTHON)"
-)
-
-
 # What Kaggle answered, decoded from JSON.
 Json = Any
 
@@ -119,6 +106,7 @@ class KaggleClient:
         self.notes: list[str] = []
         self._accepted = False
         self._process: subprocess.Popen[str] | None = None
+        self._errors: IO[bytes] | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
 
     def __enter__(self) -> "KaggleClient":
@@ -185,9 +173,11 @@ class KaggleClient:
             return
         process.kill()
         process.wait()
-        for stream in (process.stdin, process.stdout):
+        for stream in (process.stdin, process.stdout, self._errors):
             if stream is not None:
-                stream.close()
+                # What could not be written to a dead process is lost anyway.
+                with contextlib.suppress(OSError):
+                    stream.close()
 
     def _send(self, request: dict[str, Any]) -> None:
         if self._process is None:
@@ -198,20 +188,18 @@ class KaggleClient:
         try:
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
-        except OSError as error:
-            self.close()
-            raise CallError(
-                "client", f"the client's process is gone: {error}"
-            ) from error
+        except OSError:
+            raise self._ended() from None
 
     def _start(self) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
         # -P: a folder called `kaggle` where the user stands must not be imported.
         command = [self.python, "-P", str(DRIVER)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             env=self.env,
             encoding="utf-8",
             # Ctrl-C is for the tool alone, so that it can say what is still running.
@@ -233,11 +221,26 @@ class KaggleClient:
             self.close()
             raise
         if line is None:
-            code = self._process.wait() if self._process is not None else None
-            self.close()
-            raise CallError("client", f"the client's process ended (exit code {code})")
+            raise self._ended()
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _ended(self) -> CallError:
+        """The process ended by itself: say how."""
+        code = self._process.wait() if self._process is not None else None
+        last = self._last_error()
+        self.close()
+        message = f"the client's process ended (exit code {code}){last}"
+        return CallError("client", message)
+
+    def _last_error(self) -> str:
+        """What the process wrote last before it died, such as a wrong option."""
+        if self._errors is None:
+            return ""
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        return f": {self.clean(last.strip())}" if last else ""
 
     def _keep_notes(self, said: str) -> None:
         for line in self.clean(said).splitlines():
@@ -252,56 +255,6 @@ def _forward(stream: Iterable[str], answers: "queue.Queue[str | None]") -> None:
     except (OSError, ValueError):  # closed by KaggleClient.close
         pass
     answers.put(None)
-
-
-def client_environment(source: Mapping[str, str]) -> dict[str, str]:
-    """The environment for the client: the user's, without stray KAGGLE_* variables.
-
-    Raises:
-        UsageError: KAGGLE_API_ENVIRONMENT is set to what the client ignores, so that
-            it would talk to the real site.
-    """
-    site = source.get("KAGGLE_API_ENVIRONMENT")
-    if site not in (None, "", "PROD", "LOCALHOST"):
-        raise UsageError(
-            f"KAGGLE_API_ENVIRONMENT={site}: the client ignores this value and would "
-            "talk to the real Kaggle; use LOCALHOST or unset it"
-        )
-    env = {
-        name: value
-        for name, value in source.items()
-        if not name.startswith("KAGGLE_") or name in KEPT_VARIABLES
-    }
-    return env | {"PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
-
-
-def find_client_python(given: str | None, env: Mapping[str, str]) -> str:
-    """The Python that has the client.
-
-    In this order: the one named, KAGGLE_KIT_CLIENT_PYTHON, this one, and the one that
-    the `kaggle` command on the PATH starts with.
-
-    Raises:
-        UsageError: none is found.
-    """
-    named = given or env.get("KAGGLE_KIT_CLIENT_PYTHON")
-    if named:
-        found = shutil.which(named, path=env.get("PATH"))
-        if found is None:
-            raise UsageError(f"--client-python {named}: there is no such program")
-        return found
-    spec = importlib.util.find_spec("kaggle")
-    # Without an origin it is a mere folder of that name.
-    if spec is not None and spec.origin is not None:
-        return sys.executable
-    script = shutil.which("kaggle", path=env.get("PATH"))
-    if script is not None:
-        first = Path(script).read_bytes().split(b"\n", 1)[0].decode("utf-8", "replace")
-        words = first.removeprefix("#!").split()
-        found = shutil.which(words[-1], path=env.get("PATH")) if words else None
-        if first.startswith("#!") and found and "python" in Path(found).name:
-            return found
-    raise UsageError(f"the Kaggle client is not installed: {INSTALL_HINT}")
 
 
 def seconds_of(retry_after: str | None) -> float | None:
@@ -340,5 +293,6 @@ def as_error(failure: CallError, doing: str) -> ToolError:
     if failure.status == 429:
         return NetworkFailed(f"{doing}: Kaggle asks to slow down (429: {said})")
     if failure.kind == "client":
-        return UsageError(f"{doing}: the client refused: {said}")
+        hint = f"; {INSTALL_HINT}" if "cannot be imported" in said else ""
+        return UsageError(f"{doing}: the client refused: {said}{hint}")
     return NetworkFailed(f"{doing}: {said}")

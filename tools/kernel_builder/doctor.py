@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kernel_builder.client import KEPT_VARIABLES, CallError, KaggleClient, as_error
+from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.client_setup import KEPT_VARIABLES
 from kernel_builder.errors import ToolError
 from kernel_builder.profiles import load_profile, profile_names
 from kernel_builder.project import load_project

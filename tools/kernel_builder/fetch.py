@@ -6,16 +6,15 @@ from dataclasses import replace
 
 from kernel_builder.asking import Patience
 from kernel_builder.client import KaggleClient
+from kernel_builder.conclude import conclude, note_end
 from kernel_builder.errors import TimedOut, UsageError
 from kernel_builder.project import load_project
 from kernel_builder.remote import (
     Located,
     add_remote_arguments,
-    conclude,
     kernel_id,
     locate_run,
     located,
-    note_end,
     open_client,
     patience_of,
 )
@@ -37,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """Bring one run home; an interrupted fetch goes on where it stopped."""
     patience = patience_of(args, log)
+    log = patience.log
     with open_client(args) as client:
         if args.foreign:
             fetch_foreign(client, args, patience)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from kernel_builder.asking import ask
 from kernel_builder.client import CallError, as_error
+from kernel_builder.conclude import map_back
 from kernel_builder.errors import TimedOut
 from kernel_builder.kernel_log import log_text, owner_of
 from kernel_builder.live import LiveLog
@@ -12,7 +13,6 @@ from kernel_builder.outputs import PAGE_SIZE
 from kernel_builder.remote import (
     add_remote_arguments,
     locate_run,
-    map_back,
     open_client,
     patience_of,
     say_what_runs_on,
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """Print the log of the newest push, or of the one that is named."""
     patience = patience_of(args, log)
+    log = patience.log
     with open_client(args) as client:
         run = locate_run(args, client, patience).run
         if args.follow:

@@ -9,12 +9,12 @@ from typing import Any
 from kernel_builder.asking import Patience, ask
 from kernel_builder.build import add_build_options, build
 from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.conclude import finish_run
 from kernel_builder.errors import PushRefused, RehearsalFailed, UsageError
 from kernel_builder.profiles import load_profile
 from kernel_builder.project import Project, load_project
 from kernel_builder.remote import (
     add_remote_arguments,
-    finish_run,
     kernel_id,
     live_log,
     located,
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """Build, push and, with --wait, see the kernel through."""
     patience = patience_of(args, log)
+    log = patience.log
     project = load_project(args.kernel, args.path, args.inline)
     kernel_id(project)
     if not args.no_check:

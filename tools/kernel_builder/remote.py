@@ -4,32 +4,24 @@ import argparse
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CALL_TIMEOUT, CallError, KaggleClient, as_error
-from kernel_builder.errors import BadSubmission, KernelFailed, UsageError
-from kernel_builder.kernel_log import log_text, seconds_of_run
+from kernel_builder.errors import UsageError
 from kernel_builder.live import LiveLog
-from kernel_builder.mounts import Source, find_sources, load_config
-from kernel_builder.outputs import Fetched, fetch_run
+from kernel_builder.mounts import load_config
 from kernel_builder.project import Project, load_project
-from kernel_builder.retrying import Deadline, span
+from kernel_builder.retrying import Deadline
 from kernel_builder.runs import Run, find_run, record_event
-from kernel_builder.source_map import from_json
-from kernel_builder.verify import find_sample, verify_submission
-from kernel_builder.watching import Ended, await_end, still_running
+from kernel_builder.spinner import Spinner
+from kernel_builder.watching import still_running
 
 # A session on Kaggle may take 12 hours, and wait in a queue before.
 DEADLINE_MINUTES = 13 * 60.0
-SHOWN_LOG_LINES = 40
-_SCORE = re.compile(
-    r"\bvalid(?:ation)?[ _-]*(?:accuracy|score|recall|macro[ _-]recall|auc|f1)?"
-    r"\s*[:=]?\s+(\d+(?:\.\d+)?)\s*(%?)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -105,7 +97,11 @@ def patience_of(args: argparse.Namespace, log: Callable[[str], None]) -> Patienc
             option = name.replace("_", "-")
             raise UsageError(f"--{option} {value}: must be more than 0")
     minutes = DEADLINE_MINUTES if args.deadline is None else args.deadline
-    return Patience(Deadline.after(60 * minutes), args.poll, log=log)
+    deadline = Deadline.after(60 * minutes)
+    if log is print:
+        spinner = Spinner(sys.stdout)
+        return Patience(deadline, args.poll, log=spinner.line, sleep=spinner.sleep)
+    return Patience(deadline, args.poll, log=log)
 
 
 def open_client(args: argparse.Namespace) -> KaggleClient:
@@ -197,135 +193,3 @@ def say_what_runs_on(run: Run, log: Callable[[str], None]) -> Iterator[None]:
     except KeyboardInterrupt:
         log(f"\nstopped looking. {still_running(run)}")
         raise
-
-
-def finish_run(
-    client: KaggleClient,
-    located: Located,
-    patience: Patience,
-    live: LiveLog | None = None,
-) -> Fetched:
-    """Wait for the end, bring log and outputs home, judge them.
-
-    Raises:
-        KernelFailed: the run failed, was cancelled, or never reached its last line.
-        BadSubmission: submission.csv is missing or would not score.
-        ToolError: Kaggle did not answer, or the deadline passed.
-    """
-    try:
-        start = None if live is None else live.start
-        ended = await_end(client, located.run, patience, start)
-    finally:
-        if live is not None:
-            live.stop()
-    note_end(client, located, ended)
-    return conclude(client, located, ended, patience)
-
-
-def note_end(client: KaggleClient, located: Located, ended: Ended) -> None:
-    """Record how the run ended."""
-    record_event(
-        located.project.root,
-        located.run.run_id,
-        "ended",
-        status=ended.status,
-        message=ended.message,
-        seconds=round(seconds_of_run(ended.raw_log), 1),
-        validation=read_validation(log_text(ended.raw_log)),
-    )
-
-
-def conclude(
-    client: KaggleClient, located: Located, ended: Ended, patience: Patience
-) -> Fetched:
-    """Bring home and judge a run that has ended; raises what `finish_run` raises."""
-    run, log = located.run, patience.log
-    if ended.status != "COMPLETE" or not ended.finished:
-        show_log(located, client.clean(log_text(ended.raw_log)), log)
-    fetched = fetch_run(
-        client, run, located.runs_folder, patience, ended.status, ended.proven
-    )
-    if located.recorded:
-        where = str(fetched.folder)
-        record_event(located.project.root, run.run_id, "fetched", outputs=where)
-    size = sum(fetched.sizes.values())
-    log(f"{run.label}: {len(fetched.sizes)} files, {size:,} bytes in {fetched.folder}")
-    if ended.status != "COMPLETE":
-        reason = ended.message or "see the log above"
-        raise KernelFailed(
-            f"{run.label}: {ended.status} on Kaggle: {reason}; log: {fetched.log_path}"
-        )
-    if not ended.finished:
-        raise KernelFailed(
-            f"{run.label}: Kaggle says COMPLETE, but the kernel never came to its last "
-            f"line (no end mark in the log): it stopped early; log: {fetched.log_path}"
-        )
-    if located.needs_submission:
-        check_submission(located, fetched, log)
-    took = span(seconds_of_run(ended.raw_log))
-    log(f"{run.label}: all went well, the kernel ran {took}")
-    return fetched
-
-
-def show_log(located: Located, text: str, log: Callable[[str], None]) -> None:
-    """Print the end of a failed kernel's log, with built lines led back to sources."""
-    mapped = map_back(located.run, text)
-    lines = mapped.rstrip("\n").splitlines()
-    if len(lines) > SHOWN_LOG_LINES:
-        log(f"  ... {len(lines) - SHOWN_LOG_LINES} lines before")
-    for line in lines[-SHOWN_LOG_LINES:]:
-        log(f"  | {line}")
-
-
-def map_back(run: Run, text: str) -> str:
-    """A log with the built file's lines led back to the sources, where a map exists."""
-    from kernel_builder.trace import map_log
-
-    for path in sorted(Path(run.built).glob("*.map.json")) if run.built else ():
-        return map_log(text, from_json(path.read_text(encoding="utf-8"), path.name))
-    return text
-
-
-def check_submission(
-    located: Located, fetched: Fetched, log: Callable[[str], None]
-) -> None:
-    """Check submission.csv against the competition's sample, where that is found here.
-
-    Raises:
-        BadSubmission: it is missing or would not score.
-    """
-    sample = local_sample(located)
-    problems = verify_submission(fetched.folder, sample)
-    if problems:
-        raise BadSubmission(f"{fetched.folder}: " + "; ".join(problems))
-    against = f"against {sample}" if sample else "(no sample here: its form only)"
-    log(f"{located.run.label}: submission.csv is good, checked {against}")
-
-
-def local_sample(located: Located) -> Path | None:
-    """The competition's sample submission on this machine, None without one."""
-    project = located.project
-    config = load_config(project.entry.parent)
-    raw = project.metadata.raw if project.metadata else {}
-    wanted = {"competition_sources": raw.get("competition_sources") or []}
-    folders = dict.fromkeys((project.entry.parent, project.root, Path.cwd()))
-    roots = [folder / "input" for folder in folders]
-    try:
-        sources: tuple[Source, ...] = find_sources(wanted, config, roots, located.given)
-    except UsageError:
-        return None
-    found = (find_sample(source.folder, config.sample) for source in sources)
-    return next((sample for sample in found if sample is not None), None)
-
-
-def read_validation(text: str) -> float | None:
-    """The last validation score that the kernel printed.
-
-    >>> read_validation("epoch 1: validation accuracy 0.9931")
-    0.9931
-    """
-    scores = _SCORE.findall(text)
-    if not scores:
-        return None
-    value, percent = scores[-1]
-    return float(value) / 100 if percent else float(value)

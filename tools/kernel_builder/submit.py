@@ -13,6 +13,7 @@ from typing import Any
 
 from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.conclude import conclude, note_end
 from kernel_builder.errors import (
     BadSubmission,
     NetworkFailed,
@@ -23,9 +24,7 @@ from kernel_builder.errors import (
 from kernel_builder.remote import (
     Located,
     add_remote_arguments,
-    conclude,
     locate_run,
-    note_end,
     open_client,
     patience_of,
 )
@@ -52,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """Submit the newest push of a kernel, or the one that is named."""
     patience = patience_of(args, log)
+    log = patience.log
     with open_client(args) as client:
         located = locate_run(args, client, patience)
         competition = args.competition or located.run.competition

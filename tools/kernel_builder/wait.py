@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Callable
 
+from kernel_builder.conclude import finish_run
 from kernel_builder.remote import (
     add_remote_arguments,
-    finish_run,
     live_log,
     locate_run,
     open_client,
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """Wait for the newest push of a kernel, download and check it."""
     patience = patience_of(args, log)
+    log = patience.log
     with open_client(args) as client:
         located = locate_run(args, client, patience)
         with say_what_runs_on(located.run, log):
