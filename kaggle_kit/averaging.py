@@ -31,6 +31,7 @@ class ModelEma(Callback):
         self.warmup = warmup
         self._average: dict[str, Tensor] = {}
         self._plain: dict[str, Tensor] = {}
+        self._live: dict[str, Tensor] = {}
         self._updates = 0
 
     def before_fit(self, learner: LearnerState) -> None:
@@ -42,22 +43,24 @@ class ModelEma(Callback):
     def before_train(self, learner: LearnerState) -> None:
         """Go back to the plain weights."""
         self._leave(learner)
+        self._live = {}
 
     def after_step(self, learner: LearnerState) -> None:
         """Move the average towards the weights."""
+        if not self._live:  # once per pass: collecting them takes longer than moving
+            self._live = learner.model.state_dict()
         self._updates += 1
         n = self._updates
         decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
-        averages: list[Tensor] = []
-        values: list[Tensor] = []
-        for name, value in learner.model.state_dict().items():
-            if value.is_floating_point():
-                averages.append(self._average[name])
-                values.append(value.detach())
-            else:  # counters, such as BatchNorm's number of batches
-                self._average[name].copy_(value)
+        moving = [k for k, v in self._live.items() if v.is_floating_point()]
         with torch.no_grad():
-            torch._foreach_lerp_(averages, values, 1 - decay)
+            torch._foreach_lerp_(
+                [self._average[name] for name in moving],
+                [self._live[name] for name in moving],
+                1 - decay,
+            )
+            for name in self._live.keys() - set(moving):  # BatchNorm's counters
+                self._average[name].copy_(self._live[name])
 
     def before_validate(self, learner: LearnerState) -> None:
         """Validate the averaged weights."""
@@ -67,7 +70,7 @@ class ModelEma(Callback):
         """Leave the averaged weights in the model."""
         if self._average:
             self._enter(learner)
-        self._average, self._plain = {}, {}
+        self._average, self._plain, self._live = {}, {}, {}
 
     def state_dict(self) -> dict[str, Any]:
         """The average, the plain weights if the model holds the average, the count."""

@@ -22,7 +22,8 @@ class TimeBudget(Callback):
         started: `time.monotonic()` at the start; None counts from the start of the fit.
     """
 
-    order = 65
+    # Last of all: an epoch that ends the fit is still logged, and saved for a resume.
+    order = 110
 
     def __init__(
         self,

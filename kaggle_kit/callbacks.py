@@ -112,6 +112,20 @@ class SingleBatch(Callback):
             raise ValueError(f"at least 1 batch is needed, got {batches}")
         self.batches = batches
 
+    def before_fit(self, learner: LearnerState) -> None:
+        """Schedules end with the batches there are."""
+        if learner.n_steps is not None:
+            learner.n_steps = min(learner.n_steps, learner.epochs * self.batches)
+
+    def before_train(self, learner: LearnerState) -> None:
+        """Others learn which batch is the last."""
+        if learner.n_batches is not None:
+            learner.n_batches = min(learner.n_batches, self.batches)
+
+    def before_validate(self, learner: LearnerState) -> None:
+        """Others learn which batch is the last."""
+        self.before_train(learner)
+
     def after_batch(self, learner: LearnerState) -> None:
         """End the pass after the last batch wanted."""
         if learner.batch_index + 1 >= self.batches:

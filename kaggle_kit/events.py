@@ -65,23 +65,23 @@ PASS_EVENTS = (
 )
 
 
-class CancelStep(Exception):  # noqa: N818 - a signal, not an error
+class CancelStep(Exception):
     """Keep the gradients: no optimizer step and no zero_grad for this batch."""
 
 
-class CancelBatch(Exception):  # noqa: N818
+class CancelBatch(Exception):
     """Skip the rest of this batch."""
 
 
-class CancelPass(Exception):  # noqa: N818
+class CancelPass(Exception):
     """Skip the rest of this pass, training or validation; the epoch goes on."""
 
 
-class CancelEpoch(Exception):  # noqa: N818
+class CancelEpoch(Exception):
     """Skip the rest of this epoch; it leaves no row in the history."""
 
 
-class CancelFit(Exception):  # noqa: N818
+class CancelFit(Exception):
     """End the fit now."""
 
 
@@ -142,6 +142,8 @@ class Callback:
 
     Class attributes:
         order: Callbacks are called by rising order, equal ones as they were given.
+            One that cancels an epoch or a fit in `after_epoch` comes late: those
+            after it do not see that event.
         in_train: Whether events of training passes are sent.
         in_valid: Whether events of validation and prediction passes are sent.
         alters_step: True for what changes the computation of a step (precision,

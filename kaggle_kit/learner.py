@@ -166,10 +166,11 @@ class Learner(EventSender):
                 x, y = split_batch(batch)
                 self.x = self.placement.place_inputs(self.model, x)
                 self.y = self.target = self.placement.place(y)
-                with self._stage("batch", CancelBatch):
-                    self._one_batch()
-                if self.training:
-                    self.step += 1
+                try:
+                    with self._stage("batch", CancelBatch):
+                        self._one_batch()
+                finally:  # a batch counts even where it ends the pass
+                    self.step += self.training
 
     def _one_epoch(self, train: bool, valid: bool) -> None:
         with self._stage("epoch", CancelEpoch):

@@ -73,7 +73,8 @@ class EarlyStopping(Callback):
         restore_best: Whether to restore the best weights.
     """
 
-    order = 70
+    # Late, so that an epoch that ends the fit is still logged and saved by others.
+    order = 95
 
     def __init__(
         self,

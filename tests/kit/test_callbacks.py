@@ -22,6 +22,7 @@ from kaggle_kit.callbacks import (
 )
 from kaggle_kit.events import Callback
 from kaggle_kit.loaders import Data
+from kaggle_kit.schedules import Scheduler, anneal_linear
 
 
 def test_clipping_bounds_the_norm_of_all_gradients_together():
@@ -141,6 +142,18 @@ def test_a_single_batch_of_every_pass_can_be_overfitted():
     assert len(learner.history) == 30
     assert learner.losses[0].ndim == 0
     assert len(learner.losses) == 1
+
+
+def test_schedules_and_accumulation_know_of_the_single_batch():
+    rates = []
+
+    class Look(Callback):
+        def after_step(self, learner):
+            rates.append(learner.optimizer.param_groups[0]["lr"])
+
+    learner = small_learner([SingleBatch(), GradientAccumulation(4), Look()])
+    learner.fit(3, 1.0, callbacks=[Scheduler(anneal_linear(1.0, 0.0))])
+    assert rates == [1.0, 0.5, 0.0]
 
 
 def test_bad_options_are_refused():

@@ -3,8 +3,13 @@ import csv
 import pytest
 from small_learner import small_learner
 
+from kaggle_kit.budget import TimeBudget
+from kaggle_kit.checkpoint import load_checkpoint
+from kaggle_kit.events import Callback
 from kaggle_kit.records import CSVLogger, Recorder, write_history
+from kaggle_kit.resume import Checkpoint
 from kaggle_kit.schedules import Scheduler, anneal_linear
+from kaggle_kit.stopping import EarlyStopping
 
 
 def read(path):
@@ -25,6 +30,25 @@ def test_the_csv_is_complete_after_every_epoch(tmp_path):
     assert len(rows) == 3
     assert rows[2]["valid_loss"] == ""
     assert [p.name for p in path.parent.iterdir()] == ["run.csv"]
+
+
+def test_the_epoch_that_ends_a_fit_is_recorded_and_saved_too(tmp_path):
+    path = tmp_path / "run.csv"
+    small_learner([EarlyStopping(1, min_delta=99.0), CSVLogger(path)]).fit(5)
+    assert len(read(path)) == 2
+    budget = TimeBudget(1e-3, reserve=0.0, predict_items=0)
+    budget.seconds_left = lambda: 1.0 if not budget.ending else 0.0
+    budget.ending = False
+
+    class End(Callback):
+        def before_validate(self, learner):
+            budget.ending = True
+
+    saved = Checkpoint(tmp_path / "run.pt")
+    learner = small_learner([budget, End(), CSVLogger(path), saved])
+    learner.fit(5)
+    assert len(read(path)) == 1
+    assert load_checkpoint(tmp_path / "run.pt")["epoch"] == 1
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
