@@ -433,6 +433,13 @@ SOURCES: dict[str, Project] = {
         "q3.py": "C = \"'''\" + '\"\"\"' + '\\\\'  # '''\"\"\"\\",
         "q4.py": "D = r'\\d+\\'' + '\\x00\\t\\\\'\n# ends with a backslash \\\\",
     },
+    "strings that look like a pasted session": {
+        "main.py": "import m\nT = '''\n>>> x\n    \n  >>> y\n... z\n\x0c\nIn [1]: q\n"
+        "'''\nR = r'''\n   >>> raw\n \t\n'''\nF = f'''\n    \n{1}'''\n"
+        "print([T, R, F, m.T, m.f.__doc__], __doc__)\n",
+        "m.py": "T = '''\n>>> x\n    \n  >>> y\n... z\n'''\n\x0c\ndef f():\n"
+        "    '''\n    >>> f()\n    1\n    '''\n",
+    },
     "sources in other encodings": {
         "main.py": "# -*- coding: latin-1 -*-\nimport old, new\nprint(old.S, new.S, "
         "'\xe9')\n".encode("latin-1"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from embed_cases import FILES, IMPORTS, STATE, WORKERS
+from embed_cases import FILES, IMPORTS, SOURCES, STATE, WORKERS
 from nbclient import NotebookClient
 from same_behaviour import embed, run, without_places, write_project
 
@@ -125,6 +125,7 @@ MANY = {
     "three": STATE["pickles keep module names"],
     "four": FILES["importlib.resources"],
     "five": WORKERS["spawn workers"],
+    "six": SOURCES["strings that look like a pasted session"],
 }
 
 
@@ -196,11 +197,19 @@ def test_a_flat_text_without_cells_is_one_notebook(tmp_path: Path) -> None:
 
 
 def test_only_what_a_text_uses_is_set_up() -> None:
-    assert setup_cells("print('hello')") == []
-    (cell,) = setup_cells("import argparse\nimport asyncio\n")
+    assert setup_cells("print('hello')", []) == []
+    (cell,) = setup_cells("import argparse\nimport asyncio\n", [])
     assert cell.collapsed
     assert "argv[1:] = []" in cell.text
     assert "asyncio.run = run" in cell.text
+
+
+def test_a_script_without_docstring_has_none_in_a_notebook_either() -> None:
+    cells = [Cell("code", "", "print(__doc__)", 1)]
+    (cell,) = setup_cells("", cells)
+    assert cell.text.endswith("\n__doc__ = None")
+    head = Cell("code", "", "__doc__ = 'Doc.'", 1)
+    assert setup_cells("", [head, *cells]) == []
 
 
 def exits(text: str) -> list[str]:
@@ -224,5 +233,8 @@ def test_the_last_statement_may_exit_with_zero() -> None:
 def test_a_statement_that_cannot_be_indented_stays() -> None:
     text = 'if __name__ == "__main__":\n    sys.exit("""\nno""")'
     assert exits(text) == [text]
+    assert exits("try:\n    f()\nfinally:\n    exit()")[0].startswith(
+        "try:\n    try:\n"
+    )
     assert exits("print('no end')") == ["print('no end')"]
     assert exits("def main():\n    sys.exit(1)") == ["def main():\n    sys.exit(1)"]

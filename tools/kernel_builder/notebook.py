@@ -33,7 +33,6 @@ _METADATA: Final = {
         "pygments_lexer": "ipython3",
     },
 }
-_HEADS: Final = ("__doc__ = ", "from __future__ ")
 
 
 class Notebook(NamedTuple):
@@ -69,16 +68,9 @@ def _lay_out(emitted: Emitted) -> list[Cell]:
             cells.append(Cell("markdown", "", f"### {cell.heading}", 0))
         cells += split_cells(cell)
     cells = _with_docstring([cell for cell in cells if cell.text.strip()])
-    return _after_head(allow_exit(cells, emitted.text), setup_cells(emitted.text))
-
-
-def _after_head(cells: list[Cell], setup: list[Cell]) -> list[Cell]:
-    """Put the setup before the first cell that runs something."""
-    for index, cell in enumerate(cells):
-        is_head = cell.kind == "markdown" or cell.text.startswith(_HEADS)
-        if not is_head:
-            return [*cells[:index], *setup, *cells[index:]]
-    return [*cells, *setup]
+    cells = allow_exit(cells, emitted.text)
+    first = next((i for i, cell in enumerate(cells) if cell.kind == "code"), 0)
+    return [*cells[:first], *setup_cells(emitted.text, cells), *cells[first:]]
 
 
 def _with_docstring(cells: list[Cell]) -> list[Cell]:

@@ -1,8 +1,9 @@
 """Where a notebook would treat a script's code differently, and what to do about it.
 
-A notebook's process has the server's arguments and a running event loop, and takes any
-SystemExit for an error. A kernel that parses arguments, calls `asyncio.run` or ends
-with `sys.exit(main())` runs as the script does because of the few lines added here.
+A notebook's process has the server's arguments and a running event loop, takes any
+SystemExit for an error, and cleans every cell as if somebody had pasted it: recent
+IPython takes prompts and blanks out of strings, too. A kernel runs as the script does
+because of the few lines added here, each only where its code needs it.
 """
 
 import ast
@@ -41,15 +42,33 @@ def _kk_own_loop():
 
 _kk_own_loop()
 del _kk_own_loop'''
+_NO_DOC: Final = """\
+# IPython gives this module a docstring; a script without one has none.
+__doc__ = None"""
+_AS_WRITTEN: Final = """\
+# IPython would take `>>>` and blanks in the strings of a cell for pasted input.
+get_ipython().input_transformer_manager.cleanup_transforms.clear()"""
+_PASTED: Final = re.compile(r"\s*(?:>>>|\.\.\.|In \[\d+\]:)")
 _EXIT_OK: Final = """\
 except SystemExit as _kk_exit:  # a notebook takes even exit code 0 for an error
     if _kk_exit.code not in (None, 0):
         raise"""
 
 
-def setup_cells(text: str) -> list[Cell]:
+_DEFINITIONS: Final = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+    *(ast.Import, ast.ImportFrom),
+)
+
+
+def setup_cells(text: str, cells: list[Cell]) -> list[Cell]:
     """Give the cells that must run first, for what the built text uses."""
     parts = []
+    if any(_looks_pasted(cell) for cell in cells):
+        parts.append(_AS_WRITTEN)
+    own = [cell.text for cell in cells if _is_own(cell)]
+    if any("__doc__" in cell for cell in own) and not _has_docstring(own):
+        parts.append(_NO_DOC)
     if _ARGUMENTS.search(text):
         parts.append(_SET_ARGUMENTS)
     if _LOOP.search(text):
@@ -76,17 +95,34 @@ def _is_own(cell: Cell) -> bool:
     return not re.match(r'if __name__ == "__main__": .*"kaggle-kit run ', cell.text)
 
 
+def _has_docstring(cells: list[str]) -> bool:
+    """Say whether the kernel's docstring was turned into an assignment."""
+    return any(re.match(r"__doc__ = ", line) for line in "\n".join(cells).split("\n"))
+
+
+def _looks_pasted(cell: Cell) -> bool:
+    """Say whether IPython may change a string of this cell."""
+    if cell.kind != "code":
+        return False
+    inside: set[int] = set()
+    for node in ast.walk(ast.parse(cell.text)):
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            inside.update(range(node.lineno, node.end_lineno or node.lineno))
+    lines = cell.text.split("\n")
+    shown = [part for number in inside for part in lines[number].splitlines()]
+    return any(part.isspace() or _PASTED.match(part) for part in shown)
+
+
 def _guarded(cell: Cell) -> list[Cell]:
     body = ast.parse(cell.text).body
     lines = cell.text.split("\n")
-    if not body or not isinstance(body[-1], ast.If | ast.Expr | ast.Raise):
+    if not body or isinstance(body[-1], _DEFINITIONS):
         return [cell]
     node = body[-1]
     start, stop = node.lineno - 1, node.end_lineno or node.lineno
     before = body[-2].end_lineno if len(body) > 1 else 0
     if before == node.lineno or _has_long_string(node):
         return [cell]
-    # Comments right above the statement stay with it.
     shown = [f"    {line}" if line else "" for line in lines[start:stop]]
     text = "\n".join(["try:", *shown, _EXIT_OK, *lines[stop:]])
     first = cell.first_line + start - 1 if cell.first_line else 0
