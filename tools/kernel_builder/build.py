@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +25,7 @@ from kernel_builder.project import Project, load_project
 from kernel_builder.source_map import SourceMap
 
 FORMS: Final = ("auto", "flat", "embed")
+_DEPTH: Final = 20_000
 MAX_BYTES: Final = 1_000_000
 Form = Literal["auto", "flat", "embed"]
 
@@ -186,7 +187,7 @@ def _without_git(text: str) -> list[str]:
 def emit(closure: Closure, form: str) -> Emitted:
     """Make the built text in the form that is asked for."""
     from kernel_builder.flat import emit_flat
-    from kernel_builder.proof import prove
+    from kernel_builder.proof import ProofFailed, prove
 
     if form == "embed":
         return prove(_embed(closure), closure)
@@ -195,21 +196,16 @@ def emit(closure: Closure, form: str) -> Emitted:
     except FlatRefused as refused:
         if form == "flat":
             raise
-        emitted = _embed(closure)
         reasons = [f"not flat: {reason}" for reason in refused.refusals[:5]]
         more = len(refused.refusals) - len(reasons)
         if more > 0:
             reasons.append(f"not flat: {more} more reasons; --form flat lists them")
-        return prove(
-            Emitted(
-                text=emitted.text,
-                lines=emitted.lines,
-                form=emitted.form,
-                notes=(*reasons, *emitted.notes),
-                cells=emitted.cells,
-            ),
-            closure,
-        )
+    except ProofFailed as failed:
+        if form == "flat":
+            raise
+        reasons = [f"not flat: {failed}"]
+    emitted = _embed(closure)
+    return prove(replace(emitted, notes=(*reasons, *emitted.notes)), closure)
 
 
 def _embed(closure: Closure) -> Emitted:
@@ -221,8 +217,14 @@ def _embed(closure: Closure) -> Emitted:
 def _make(
     project: Project, form: str, kernel_type: str | None, run_id: str | None
 ) -> _Product:
-    closure = find_closure(project)
-    emitted = emit(closure, form)
+    # A sum of a thousand terms is a tree a thousand deep; Python itself can run it.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEPTH))
+    try:
+        closure = find_closure(project)
+        emitted = emit(closure, form)
+    finally:
+        sys.setrecursionlimit(limit)
     if run_id is not None:
         from kernel_builder.stamp import stamp
 

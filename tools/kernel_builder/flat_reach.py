@@ -16,6 +16,7 @@ from kernel_builder.flat_tables import (
     postpones_annotations,
 )
 from kernel_builder.modules import MAIN
+from kernel_builder.project import KIT
 
 BUILTINS: Final = frozenset(dir(builtins)) - {"__doc__", "__name__", "__spec__"}
 
@@ -77,10 +78,22 @@ def _needed(tables: Tables, table: Table, unit: Unit) -> Iterator[tuple[Table, U
 def _collect_meanings(plan: Plan) -> None:
     for table in plan.tables.by_name.values():
         postponed = postpones_annotations(table)
+        _imported(plan, table)
         for unit in plan.kept_units(table):
             _defined(plan, table, unit)
             for use in unit.uses:
                 _read(plan, table, use, postponed)
+
+
+def _imported(plan: Plan, table: Table) -> None:
+    """An import that stays binds its name even if nothing here reads it."""
+    if table.module.name.startswith(f"{KIT}."):
+        return  # of the kit's imports only those stay that are read
+    for name, bindings in table.bindings.items():
+        for binding in bindings:
+            if binding.target is not None and binding.target.kind == "ext":
+                place = (table.label, binding.unit.first)
+                plan.meanings.setdefault(name, {}).setdefault(binding.target, place)
 
 
 def _defined(plan: Plan, table: Table, unit: Unit) -> None:

@@ -44,6 +44,7 @@ def check_rules(plan: Plan) -> list[Refusal]:
     for table in tables.by_name.values():
         refusals.extend(_imports(tables, table))
         refusals.extend(_rebinding(tables, table))
+        refusals.extend(_late_in_module(plan, table))
         refusals.extend(_import_time(plan, table))
         for unit in plan.kept_units(table):
             refusals.extend(_names(tables, table, unit))
@@ -193,6 +194,25 @@ def _late_imports(plan: Plan) -> Iterator[Refusal]:
             verdict = judge(tables, entry, unit)
             if verdict.work is not None or verdict.keep:
                 earlier = node
+
+
+def _late_in_module(plan: Plan, table: Table) -> Iterator[Refusal]:
+    """What a module does before it imports another would come after that one."""
+    earlier: Unit | None = None
+    for unit in table.units:
+        verdict = plan.verdicts.get(unit)
+        node = unit.node
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            if earlier is not None and is_local(plan.tables, table.module, node):
+                yield refuse(
+                    table,
+                    node,
+                    "late-import",
+                    f"line {earlier.first} runs before this first-party import",
+                    "move the import above it",
+                )
+        elif verdict is not None and verdict.keep:
+            earlier = earlier or unit
 
 
 # -- names

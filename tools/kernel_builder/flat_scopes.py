@@ -64,6 +64,7 @@ class Unit:
     shown: list[tuple[ast.expr, str]] = field(default_factory=list)
     assigned: dict[str, list[ast.expr]] = field(default_factory=dict)
     attributes_set: dict[str, list[ast.expr]] = field(default_factory=dict)
+    parameters: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> set[str]:
@@ -240,6 +241,9 @@ class _Walker:
             self.role(arguments[0], "test")
         elif name == "type" and len(arguments) == 1 and id(node) not in self.safe:
             self.unit.class_values.append(node)
+        elif name == "map" and arguments:
+            if isinstance(arguments[0], ast.Name) and arguments[0].id in _SHOWING:
+                self.show(*arguments[1:])
         elif name == "cast" and arguments:
             self.role(arguments[0], "annotation")
         elif name in _ITERATING:  # the members of an enum
@@ -359,10 +363,16 @@ class _Walker:
             self.within("function", body)
 
         def body() -> None:
-            self._bind_arguments(node.args)
+            self._bind_arguments(node.args, self._called_as(node))
             self.all(node.body)
 
         self._in_type_scope(node, signature)
+
+    def _called_as(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+        """The name in a call; a method's is led by a dot, as its first argument is."""
+        if self.scope.parent is None or self.scope.parent.kind != "class":
+            return node.name
+        return f".{self.class_name}" if node.name == "__init__" else f".{node.name}"
 
     def class_(self, node: ast.ClassDef) -> None:
         self.all(node.decorator_list)
@@ -404,9 +414,12 @@ class _Walker:
     def _defaults(self, args: ast.arguments) -> None:
         self.all([*args.defaults, *args.kw_defaults])
 
-    def _bind_arguments(self, args: ast.arguments) -> None:
-        for argument in _arguments(args):
+    def _bind_arguments(self, args: ast.arguments, function: str = "") -> None:
+        for number, argument in enumerate(_arguments(args)):
             self.bind(argument.arg, argument)
+            if function:
+                places = self.unit.parameters.setdefault(argument.arg, [])
+                places.append((function, number))
 
     def annotated_assignment(self, node: ast.AnnAssign) -> None:
         self.annotated(node.annotation)

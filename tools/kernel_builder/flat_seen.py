@@ -153,9 +153,10 @@ def _class_dict(plan: Plan, table: Table, node: ast.Attribute) -> bool:
     if node.attr != "__dict__":
         return False
     if not isinstance(node.value, ast.Name):
-        return isinstance(node.value, ast.Call) or (
-            isinstance(node.value, ast.Attribute) and node.value.attr == "__class__"
-        )
+        asked = node.value
+        if isinstance(asked, ast.Call):
+            return isinstance(asked.func, ast.Name) and asked.func.id == "type"
+        return isinstance(asked, ast.Attribute) and asked.attr == "__class__"
     target = plan.tables.resolve(table.module.name, node.value.id)
     return node.value.id == "cls" or (target is not None and target.kind == "own")
 

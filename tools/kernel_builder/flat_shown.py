@@ -39,6 +39,7 @@ class Shown:
     _plain: dict[Target, bool] = field(default_factory=dict)
     _by_method: dict[str, list[_Method]] | None = None
     _attributes: dict[str, list[_Value]] | None = None
+    _calls: dict[str, list[tuple[Table, Unit, ast.Call]]] | None = None
 
     def check(self, table: Table, unit: Unit) -> Iterator[Refusal]:
         """Find shown values in one statement."""
@@ -91,6 +92,8 @@ class Shown:
     def _named(self, table: Table, unit: Unit, name: str) -> Iterator[_Value]:
         for value in unit.assigned.get(name, ()):
             yield table, unit, value, ""
+        for function, number in unit.parameters.get(name, ()):
+            yield from self._arguments(function, number, name)
         target = self.plan.tables.resolve(table.module.name, name)
         if target is None or target.kind != "own":
             return
@@ -126,6 +129,23 @@ class Shown:
                                 found = self._by_method.setdefault(item.name, [])
                                 found.append((table, unit, item, unit.node.name))
         return self._by_method
+
+    def _arguments(self, function: str, number: int, name: str) -> Iterator[_Value]:
+        """Give what calls pass for a parameter, by its place or its name."""
+        if self._calls is None:
+            self._calls = {}
+            for table in self.plan.tables.by_name.values():
+                for unit in self.plan.kept_units(table):
+                    for call in unit.calls:
+                        places = self._calls.setdefault(_callee(call), [])
+                        places.append((table, unit, call))
+        place = number - 1 if function.startswith(".") else number
+        for table, unit, call in self._calls.get(function.lstrip("."), ()):
+            if 0 <= place < len(call.args):
+                yield table, unit, call.args[place], ""
+            for keyword in call.keywords:
+                if keyword.arg == name:
+                    yield table, unit, keyword.value, ""
 
     def _attribute(self, name: str) -> Iterator[_Value]:
         if self._attributes is None:
@@ -199,6 +219,12 @@ def _says_no_repr(decorator: ast.expr) -> bool:
     return isinstance(decorator, ast.Call) and any(
         item.arg == "repr" for item in decorator.keywords
     )
+
+
+def _callee(node: ast.Call) -> str:
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
 def _passed_through(node: ast.Call) -> Iterator[ast.expr]:

@@ -58,7 +58,7 @@ def refuse(table: "Table", node: ast.AST, rule: str, why: str, fix: str) -> Refu
     return Refusal(table.label, getattr(node, "lineno", 0), rule, why, fix)
 
 
-class FlatRefused(ToolError):  # noqa: N818 - named like the other errors
+class FlatRefused(ToolError):
     """The flat form would not be provably the same program."""
 
     def __init__(self, refusals: list[Refusal]) -> None:

@@ -53,12 +53,15 @@ class _Page:
 def write_flat(plan: Plan) -> Emitted:
     """Write the joined file of a plan that broke no rule."""
     closure = plan.tables.closure
+    label = closure.entry.label
     sections = [
         (table, body)
         for table in plan.tables.inlined
         if (body := list(_section(plan, table)))
     ]
     page = _Page()
+    if closure.entry.text.startswith("#!"):
+        page.lines.append((closure.entry.source.lines[0], Origin(label, 1, MAIN)))
     page.add(*header_lines(closure, "flat", [table.module for table, _ in sections]))
     page.lines.extend(_docstring(plan.tables.entry))
     page.add(*_future_lines(plan))
@@ -72,7 +75,7 @@ def write_flat(plan: Plan) -> Emitted:
         page.lines.extend(body)
         page.cell(_title(table), start, True)
     start = len(page.lines)
-    page.add("", "", _RULE, f"# {closure.entry.label}: the kernel", _RULE)
+    page.add("", "", _RULE, f"# {label}: the kernel", _RULE)
     if not sections:
         del page.lines[start:]
         page.add("")
@@ -126,7 +129,9 @@ def _is_import(node: ast.stmt) -> bool:
 def _docstring(entry: Table) -> Iterator[Line]:
     first = entry.units[0] if entry.units else None
     if first is not None and is_docstring(first.node):
-        yield from _lines(entry, first.first, first.last)
+        text = ast.get_source_segment(entry.module.text, first.node) or ""
+        for number, line in enumerate(text.split("\n"), start=first.first):
+            yield line, Origin(entry.label, number, MAIN)
 
 
 def _future_lines(plan: Plan) -> Iterator[str]:
@@ -136,12 +141,6 @@ def _future_lines(plan: Plan) -> Iterator[str]:
     if names:
         yield ""
         yield f"from __future__ import {', '.join(names)}"
-
-
-def _lines(table: Table, first: int, last: int) -> Iterator[Line]:
-    source = table.module.source.lines
-    for number in range(first, last + 1):
-        yield source[number - 1], Origin(table.label, number, table.module.name)
 
 
 # -- one module
@@ -186,7 +185,7 @@ def _body(table: Table, kept: list[Unit], gone: list[Unit]) -> Iterator[Line]:
     for number, text in enumerate(source.lines, start=1):
         if number in replaced:
             rows.extend(replaced[number])
-        elif number in drop or (number <= 2 and _is_cookie(text, number, inside)):
+        elif number in drop or (number <= 2 and _is_head(text, number, inside)):
             rows.append(None)
         else:
             rows.append((text, number))
@@ -194,9 +193,11 @@ def _body(table: Table, kept: list[Unit], gone: list[Unit]) -> Iterator[Line]:
         yield row[0], Origin(label, row[1], name)
 
 
-def _is_cookie(text: str, number: int, inside: set[int]) -> bool:
-    """The built file is UTF-8, whatever a source was."""
-    return number not in inside and _COOKIE.match(text) is not None
+def _is_head(text: str, number: int, inside: set[int]) -> bool:
+    """An encoding or `#!` line: the built file is UTF-8, and has its own first line."""
+    if number in inside:
+        return False
+    return _COOKIE.match(text) is not None or (number == 1 and text.startswith("#!"))
 
 
 def _inside_statements(kept: list[Unit]) -> set[int]:
@@ -230,7 +231,13 @@ def _shared_lines(
     Gives, for each line that is replaced, the lines in its place with their numbers.
     """
     lost = {n for unit in gone for n in range(unit.first, unit.last + 1)}
-    cut = [unit for unit in kept if unit.first in lost or unit.last in lost]
+    cut: list[Unit] = []
+    for ordered in (kept, kept[::-1]):  # a statement may share lines with one cut apart
+        for unit in ordered:
+            if unit not in cut and (unit.first in lost or unit.last in lost):
+                cut.append(unit)
+                lost.update(range(unit.first, unit.last + 1))
+    cut.sort(key=lambda unit: (unit.first, unit.node.col_offset))
     result: dict[int, list[tuple[str, int]]] = {}
     for unit in cut:
         for number in range(unit.first, unit.last + 1):

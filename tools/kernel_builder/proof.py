@@ -26,7 +26,7 @@ _DEFINITIONS: Final = (
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
 
 
-class ProofFailed(ToolError):  # noqa: N818 - named like the other errors
+class ProofFailed(ToolError):
     """The tool's own output is not what it should be: a fault of the tool."""
 
     def __init__(self, message: str) -> None:

@@ -1,0 +1,96 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kernel_builder.build import build
+from kernel_builder.errors import UsageError
+from kernel_builder.project import load_project
+
+KERNEL = '''\
+"""Doc."""
+from __future__ import annotations
+
+from helpers import add
+
+if __name__ == "__main__":
+    print(__doc__, add(1, 2))
+'''
+HELPERS = (
+    "from __future__ import annotations\n\n\ndef add(a: int, b):\n    return a + b\n"
+)
+START = "kaggle-kit run id-1 start\n"
+END = "kaggle-kit run id-1 end\n"
+
+
+def project(folder, kernel=KERNEL):
+    (folder / "kernel.py").write_text(kernel)
+    (folder / "helpers.py").write_text(HELPERS)
+    return load_project(folder / "kernel.py")
+
+
+def output(path, *before):
+    done = subprocess.run(
+        [sys.executable, *before, path], capture_output=True, text=True, check=False
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("form", ["flat", "embed"])
+def test_a_stamped_kernel_says_when_it_starts_and_ends(form, tmp_path):
+    built = build(project(tmp_path), out=tmp_path / "out", form=form, run_id="id-1")
+    assert output(built.code_path) == f"{START}Doc. 3\n{END}"
+
+
+@pytest.mark.parametrize("form", ["flat", "embed"])
+def test_lines_still_lead_back(form, tmp_path):
+    built = build(project(tmp_path), out=tmp_path / "out", form=form, run_id="id-1")
+    lines = built.code_path.read_text().split("\n")
+    line = next(i for i, text in enumerate(lines, 1) if "__doc__, add" in text)
+    origin = built.source_map.lookup(line)
+    assert origin is not None
+    assert (origin.path, origin.line) == ("kernel.py", 7)
+    assert len(built.source_map.lines) == len(lines) - 1
+
+
+def test_a_kernel_that_fails_never_says_the_end(tmp_path):
+    made = project(tmp_path, KERNEL + "raise SystemExit(0)\n")
+    built = build(made, out=tmp_path / "out", run_id="id-1")
+    assert output(built.code_path) == f"{START}Doc. 3\n"
+
+
+def test_a_worker_that_runs_the_file_again_is_silent(tmp_path):
+    built = build(project(tmp_path), out=tmp_path / "out", run_id="id-1")
+    code = f"import runpy; runpy.run_path({str(built.code_path)!r}, run_name='worker')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_print_of_the_kernels_own_does_not_swallow_the_end(tmp_path):
+    made = project(tmp_path, "from helpers import add\nprint(add(1, 1))\nprint = len\n")
+    built = build(made, out=tmp_path / "out", run_id="id-1")
+    assert output(built.code_path) == f"{START}2\n{END}"
+
+
+def test_a_notebook_has_the_marks_in_its_first_and_last_code(tmp_path):
+    built = build(
+        project(tmp_path), out=tmp_path / "out", kernel_type="notebook", run_id="id-1"
+    )
+    cells = json.loads(built.code_path.read_text())["cells"]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    assert sum("run id-1 start" in text for text in code) == 1
+    assert "run id-1 end" in code[-1]
+
+
+def test_a_plain_build_prints_nothing_extra(tmp_path):
+    built = build(project(tmp_path), out=tmp_path / "out")
+    assert "kaggle-kit run" not in built.code_path.read_text()
+
+
+@pytest.mark.parametrize("run_id", ["", 'a"b', "a\nb", "x" * 81])
+def test_an_id_that_would_not_fit_is_refused(run_id, tmp_path):
+    with pytest.raises(UsageError, match="run id"):
+        build(project(tmp_path), out=tmp_path / "out", run_id=run_id)
