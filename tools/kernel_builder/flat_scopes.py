@@ -426,6 +426,8 @@ class _Walker:
         if node.value is not None:
             self.assign(node.target, node.value)
             self.visit(node.value)
+        elif isinstance(node.target, ast.Name) and not node.simple:
+            return  # `(x): int` declares nothing
         self.visit(node.target)
 
     def augmented_assignment(self, node: ast.AugAssign) -> None:
