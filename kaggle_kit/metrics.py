@@ -5,6 +5,7 @@ classes (N,) themselves. Every function returns a Python float.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -155,6 +156,32 @@ def hierarchical_macro_recall(
         )
     recalls = [macro_recall(head, actual[:, i]) for i, head in enumerate(preds)]
     return float(np.average(recalls, weights=weights))
+
+
+@dataclass(frozen=True)
+class MultiHeadRecall:
+    """`hierarchical_macro_recall` as a metric of outputs that come as one array.
+
+    Attributes:
+        sizes: classes of each head.
+        weights: of each head; Bengali.AI weighs the grapheme root twice.
+        name: column in the history.
+    """
+
+    sizes: tuple[int, ...]
+    weights: tuple[float, ...] = (2, 1, 1)
+    name: str = "recall"
+
+    def __call__(self, preds: MetricArray, targets: MetricArray) -> float:
+        """Score logits preds: (N, sum of sizes) against targets: (N, heads)."""
+        scores = metric_array(preds)
+        if scores.ndim != 2 or scores.shape[1] != sum(self.sizes):
+            raise ValueError(
+                f"predictions have shape {scores.shape}; heads of "
+                f"{', '.join(map(str, self.sizes))} need (N, {sum(self.sizes)})"
+            )
+        heads = np.split(scores, np.cumsum(self.sizes)[:-1], axis=1)
+        return hierarchical_macro_recall(heads, targets, self.weights)
 
 
 def _metrics_counts(

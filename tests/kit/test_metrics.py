@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_kit.metrics import (
+    MultiHeadRecall,
     accuracy,
     confusion_counts,
     hierarchical_macro_recall,
@@ -81,6 +82,20 @@ def test_hierarchical_recall_is_the_weighted_mean_over_the_heads():
     assert hierarchical_macro_recall(heads, targets) == expected
     with pytest.raises(ValueError, match=r"2 heads .* targets have shape \(500, 3\)"):
         hierarchical_macro_recall(heads[:2], targets)
+
+
+def test_recall_of_several_heads_in_one_array():
+    generator = np.random.default_rng(1)
+    sizes = (5, 3, 2)
+    targets = np.stack([generator.integers(0, n, 80) for n in sizes], axis=1)
+    logits = torch.from_numpy(generator.normal(size=(80, 10)))
+    metric = MultiHeadRecall(sizes)
+    heads = torch.split(logits, sizes, dim=1)
+    expected = hierarchical_macro_recall(heads, targets)
+    assert metric(logits, torch.from_numpy(targets)) == expected
+    assert metric.name == "recall"
+    with pytest.raises(ValueError, match=r"heads of 5, 3, 2 need \(N, 10\)"):
+        metric(logits[:, :9], targets)
 
 
 def test_scores_of_any_kind_give_the_classes():
