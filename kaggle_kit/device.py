@@ -71,7 +71,8 @@ def move_batch(
 
     def moved(tensor: Tensor) -> Tensor:
         if tensor.device != device:
-            tensor = tensor.to(device, non_blocking=True)
+            # Only CUDA orders a copy that is not waited for before what uses it.
+            tensor = tensor.to(device, non_blocking=device.type == "cuda")
         if tensor.ndim == 4 and tensor.is_floating_point():
             tensor = tensor.contiguous(memory_format=memory_format)
         return tensor

@@ -169,7 +169,7 @@ class Learner(EventSender):
                 try:
                     with self._stage("batch", CancelBatch):
                         self._one_batch()
-                finally:  # a batch counts even where it ends the pass
+                finally:  # it counts even where it ends the pass
                     self.step += self.training
 
     def _one_epoch(self, train: bool, valid: bool) -> None:
@@ -251,8 +251,8 @@ class Learner(EventSender):
     ) -> FoundRates:
         """Try rising learning rates; model, optimizer and random state are put back.
 
-        Only callbacks that change the computation of a step take part. Plot `losses`
-        over `rates` on a logarithmic axis to see more than the suggestion.
+        Only callbacks that change the computation of a step take part; see the result
+        with `plot_lr_find(*learner.lr_find())`.
 
         Args:
             start: First learning rate.
@@ -314,8 +314,8 @@ class Learner(EventSender):
         """Mean of the activated predictions over views of each image, on the CPU.
 
         Args:
-            views: Each called with x, (B, C, H, W), as the model sees it; the image as
-                it is counts only if `identity_view` is among them.
+            views: Each called with x, (B, C, H, W), as the model sees it; add
+                `identity_view` for the image as it is.
             batches: Validation batches by default.
             activation: Applied before averaging.
         """
@@ -328,11 +328,7 @@ class Learner(EventSender):
         return mean_outputs(passes)
 
     def summary(self, x: TensorTree | None = None) -> ModelSummary:
-        """Every layer with shapes, parameters and work; a table in a notebook.
-
-        Args:
-            x: A batch of inputs; the first training batch by default.
-        """
+        """Every layer for a batch of inputs, by default the first; see `ModelSummary`."""
         if x is None:
             x = peek_inputs(self.data.train)
         x = self.placement.place_inputs(self.model, x)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_learner import digits, in_batches, small_learner, small_net
 from torch import nn
@@ -69,6 +69,7 @@ def test_test_time_augmentation_is_the_mean_over_views():
             function()
 
 
+@settings(deadline=None, max_examples=50)
 @given(rows=st.integers(-6, 6), columns=st.integers(-6, 6))
 def test_shifts_repeat_the_border(rows, columns):
     x = torch.arange(40.0).reshape(1, 1, 5, 8)

@@ -19,6 +19,7 @@ from small_learner import (
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from kaggle_kit.callbacks import BatchTransform
 from kaggle_kit.events import (
     Callback,
     CancelBatch,
@@ -31,6 +32,8 @@ from kaggle_kit.events import (
 from kaggle_kit.inference import class_probabilities
 from kaggle_kit.learner import Learner
 from kaggle_kit.loaders import Data
+from kaggle_kit.losses import MixedTargetLoss
+from kaggle_kit.mixing import CutMix, MixUp
 from kaggle_kit.optimizers import no_decay_groups
 
 
@@ -463,6 +466,28 @@ def test_mixed_targets_leave_out_metrics_of_training_only():
     learner.fit(1)
     assert "train_accuracy_of" not in learner.history[0]
     assert "accuracy_of" in learner.history[0]
+
+
+def test_mixup_and_cutmix_train_with_targets_for_both_images():
+    x, y = digits(96)
+    for mix in (MixUp(), CutMix()):
+        learner = Learner(
+            small_net(),
+            (in_batches(x, y, 32), in_batches(x, y, 32)),
+            MixedTargetLoss(nn.CrossEntropyLoss(reduction="none")),
+            [accuracy_of],
+            callbacks=[BatchTransform(mix)],
+            device="cpu",
+            lr=1e-2,
+            log=lambda line: None,
+        )
+        learner.fit(4)
+        assert "train_accuracy_of" not in learner.history[0]
+        assert learner.history[-1]["accuracy_of"] > 0.8
+        *_, losses = learner.get_preds(with_targets=True, with_loss=True)
+        assert losses.mean().item() == pytest.approx(
+            learner.history[-1]["valid_loss"], rel=1e-5
+        )
 
 
 def test_save_and_load_give_back_weights_optimizer_and_history(tmp_path):

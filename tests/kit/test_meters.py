@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -25,6 +25,7 @@ def recall_of_ones(preds, targets):
     return float((preds.argmax(1)[ones] == 1).float().mean()) if ones.any() else 0.0
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     sizes=st.lists(st.integers(1, 20), min_size=1, max_size=6), seed=st.integers(0, 99)
 )

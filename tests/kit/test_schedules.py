@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_learner import small_learner
 
@@ -66,6 +66,7 @@ def test_schedules_agree_with_torch(schedule, make):
     np.testing.assert_allclose(ours, torch_rates(make, 41), rtol=0, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     n_steps=st.integers(5, 200),
     pct_start=st.floats(0.25, 0.9),
@@ -88,6 +89,7 @@ def test_one_cycle_agrees_with_torch_for_any_setting(n_steps, pct_start, div_fac
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     fractions=st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(sum),
     position=st.floats(0, 1),
