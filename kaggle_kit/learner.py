@@ -328,7 +328,7 @@ class Learner(EventSender):
         return mean_outputs(passes)
 
     def summary(self, x: TensorTree | None = None) -> ModelSummary:
-        """Every layer for a batch of inputs, by default the first; see `ModelSummary`."""
+        """Every layer, seen with inputs x or the first batch; see `ModelSummary`."""
         if x is None:
             x = peek_inputs(self.data.train)
         x = self.placement.place_inputs(self.model, x)
