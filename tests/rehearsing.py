@@ -3,11 +3,26 @@
 import json
 import textwrap
 
+from kernel_builder import isolation, sandbox
 from kernel_builder.build import Built
 from kernel_builder.emitted import Origin
+from kernel_builder.errors import UsageError
 from kernel_builder.project import load_project
 from kernel_builder.rehearsal import RehearsalOptions, rehearse
 from kernel_builder.source_map import SourceMap
+
+PYTHON = sandbox.current_python()
+
+
+def _works(way):
+    try:
+        return isolation.choose(way, PYTHON).name == way
+    except UsageError:
+        return False
+
+
+CLOSED = [way for way in ("bubblewrap", "unshare") if _works(way)]
+EVERY_WAY = [*CLOSED, "subprocess"]
 
 GOOD = """
     import csv, os

@@ -2,10 +2,20 @@ import json
 import signal
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 
 import pytest
-from rehearsing import GOOD, as_built, failed, message_of, run_kernel, write_kernel
+from rehearsing import (
+    EVERY_WAY,
+    GOOD,
+    as_built,
+    failed,
+    message_of,
+    run_kernel,
+    write_kernel,
+)
 
 from kernel_builder.errors import UsageError
 from kernel_builder.report import print_report
@@ -148,22 +158,26 @@ def test_a_thread_that_keeps_the_process_alive_is_named(tmp_path):
     assert "R12" in failed(report) or "R07" in failed(report)
 
 
+def running_commands():
+    """The command lines of every process on this machine."""
+    command = ["ps", "axo", "args"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("way", ["auto", "subprocess"])
 def test_left_over_processes_are_found_and_killed(way, tmp_path):
-    code = """
-    import os, subprocess, sys
-    sleep = "import time; time.sleep(77)"
-    child = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
+    token = uuid.uuid4().hex
+    code = f"""
+    import subprocess, sys
+    sleep = "import time; time.sleep(77)  # {token}"
+    subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
     """
     report = run_kernel(tmp_path, code, isolation=way, submission=False)
 
     assert failed(report) == ["R12"]
     assert "time.sleep(77)" in message_of(report, "R12")
     assert report.ok  # a warning
-    running = subprocess.run(
-        ["ps", "axo", "args"], capture_output=True, text=True, check=False
-    )
-    assert "time.sleep(77)" not in running.stdout
+    assert token not in running_commands()
 
 
 def test_a_long_log_is_stored_and_measured(tmp_path):
@@ -214,23 +228,25 @@ def test_the_stored_report_holds_every_check(tmp_path):
     assert {"R01", "R04", "R07", "R12"} <= set(ids)
 
 
-def test_ctrl_c_kills_the_tree_and_keeps_what_was_written(tmp_path):
-    kernel = write_kernel(
-        tmp_path / "kernel",
-        """
-        import time
-        open("first.txt", "w").write("x")
-        print("working", flush=True)
-        time.sleep(88)
-        """,
-    )
+SLEEPS = """
+    import time
+    open("first.txt", "w").write("x")
+    print("working", flush=True)
+    time.sleep(88)
+"""
+
+
+def start_rehearsal(folder, kernel, way="auto"):
+    """The tool in a process of its own, once the kernel has begun to work."""
     program = f"""
 import sys
 sys.path[:0] = {[str(TOOLS), str(TOOLS.parent / "tests")]!r}
 from pathlib import Path
 from rehearsing import RehearsalOptions, as_built, rehearse
 from kernel_builder.rehearsal import printer
-options = RehearsalOptions(out=Path("out"), echo=printer(sys.stdout))
+options = RehearsalOptions(
+    out=Path("out"), echo=printer(sys.stdout), isolation={way!r}
+)
 rehearse(as_built(Path({str(kernel)!r})), options)
 """
     process = subprocess.Popen(
@@ -238,9 +254,15 @@ rehearse(as_built(Path({str(kernel)!r})), options)
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
     )
     assert process.stdout.readline() == "working\n"
+    return process
+
+
+def test_ctrl_c_kills_the_tree_and_keeps_what_was_written(tmp_path):
+    kernel = write_kernel(tmp_path / "kernel", SLEEPS)
+    process = start_rehearsal(tmp_path, kernel)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
 
@@ -248,10 +270,25 @@ rehearse(as_built(Path({str(kernel)!r})), options)
     assert "is in out/rehearsals/tiny-kernel/001" in out
     assert (folder / "output/first.txt").is_file()
     assert (folder / "log.txt").read_text() == "working\n"
-    running = subprocess.run(
-        ["ps", "axo", "args"], capture_output=True, text=True, check=False
-    )
-    assert "/kaggle/src/script.py" not in running.stdout.replace(process.args[2], "")
+    assert str(tmp_path) not in running_commands()
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+def test_a_killed_rehearsal_leaves_no_process_and_loses_nothing(way, tmp_path):
+    kernel = write_kernel(tmp_path / "kernel", SLEEPS)
+    process = start_rehearsal(tmp_path, kernel, way)
+    process.kill()
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 20
+    while str(tmp_path) in running_commands() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert str(tmp_path) not in running_commands()
+
+    report = run_kernel(tmp_path, GOOD)
+    folder = tmp_path / "out/rehearsals/tiny-kernel"
+    assert report.folder == folder / "002"
+    assert (folder / "001/output/first.txt").is_file()
+    assert {p.name for p in folder.iterdir()} == {"001", "002"}
 
 
 def test_links_in_the_input_are_followed_for_the_sandbox(tmp_path):

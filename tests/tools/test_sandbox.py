@@ -5,24 +5,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from rehearsing import GOOD, failed, message_of, run_kernel, write_kernel
+from rehearsing import (
+    CLOSED,
+    EVERY_WAY,
+    GOOD,
+    PYTHON,
+    failed,
+    message_of,
+    run_kernel,
+    write_kernel,
+)
 
 from kernel_builder import isolation, sandbox
 from kernel_builder.errors import UsageError
 
-PYTHON = sandbox.current_python()
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def works(way):
-    try:
-        return isolation.choose(way, PYTHON).name == way
-    except UsageError:
-        return False
-
-
-CLOSED = [way for way in ("bubblewrap", "unshare") if works(way)]
-EVERY_WAY = [*CLOSED, "subprocess"]
 
 LOOK_AROUND = """
     import json, os, sys, socket

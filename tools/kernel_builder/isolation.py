@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from kernel_builder import sandbox
+from kernel_builder.clean_process import OPEN, process_command
 from kernel_builder.errors import UsageError
 from kernel_builder.meters import Command
 from kernel_builder.sandbox import Spec
@@ -59,19 +60,7 @@ def choose(wanted: str, python: sandbox.Python) -> Isolation:
             tried.append(f"{name}: {problem}")
     if wanted not in ("auto", "subprocess"):
         raise UsageError(f"--isolation {wanted} does not work here: {'; '.join(tried)}")
-    return Isolation(
-        "subprocess", sandbox.subprocess_command, OPEN, tuple(dict.fromkeys(tried))
-    )
-
-
-OPEN = (
-    "the file system: programs and C libraries can read your repository and home "
-    "folder; only Python's own file functions are stopped",
-    "the network: only Python's sockets are stopped; started programs can reach it",
-    "/kaggle: Python code is sent to a folder in its place; C libraries (pyarrow, cv2) "
-    "do not find /kaggle/input by a literal path",
-    "processes and /tmp are this machine's own",
-)
+    return Isolation("subprocess", process_command, OPEN, tuple(dict.fromkeys(tried)))
 
 
 def _candidates() -> list[Isolation]:

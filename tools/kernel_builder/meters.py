@@ -169,6 +169,10 @@ def _proportional(process: Process) -> int:
 
 def kill_tree(root: int) -> None:
     """Kill a process and everything below it, children of killed parents included."""
+    if sys.platform == "win32":
+        command = ["taskkill", "/T", "/F", "/PID", str(root)]
+        subprocess.run(command, capture_output=True, check=False)
+        return
     for _ in range(3):  # a process may fork while its relatives are being killed
         tree = process_tree(root)
         for process in tree or [Process(root, 0, 0, 0.0)]:

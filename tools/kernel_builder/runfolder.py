@@ -1,6 +1,7 @@
 """Numbered folders of runs: filled under a temporary name, never over an older one."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -37,11 +38,30 @@ def _highest(parent: Path) -> int:
 
 
 def new_run_folder(parent: Path) -> RunFolder:
-    """Make an unfinished folder in `parent`."""
+    """Make an unfinished folder in `parent`.
+
+    What a killed run left there is numbered first: nothing is lost, nothing piles up.
+    """
     parent.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=parent))
+    for left in sorted(parent.glob(f"{PARTIAL}*")):
+        if not _is_running(left.name.removeprefix(PARTIAL).partition("-")[0]):
+            RunFolder(parent, left).finish()
+    path = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{os.getpid()}-", dir=parent))
     path.chmod(0o755)
     return RunFolder(parent, path)
+
+
+def _is_running(pid: str) -> bool:
+    """Whether a process of this number exists; where that is unknown, say yes."""
+    if os.name != "posix" or not pid.isdigit():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -140,11 +140,11 @@ def prepare(spec: Spec) -> None:
     (scratch / "etc/group").write_text("root:x:0:\n")
     (scratch / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     for mount in spec.mounts:
-        _mount_point(mount, scratch / "input")
-    write_monitor(spec, _monitor_inside(spec))
+        mount_point(mount, scratch / "input")
+    write_monitor(spec, monitor_settings(spec))
 
 
-def _mount_point(mount: Mount, root: Path) -> Path:
+def mount_point(mount: Mount, root: Path) -> Path:
     """An empty file or folder to mount on: /kaggle/input itself is read-only inside."""
     place = root / mount.target.removeprefix("/kaggle/input/")
     if mount.source.is_dir():
@@ -161,7 +161,7 @@ def write_monitor(spec: Spec, config: dict[str, object]) -> None:
     (spec.scratch / "lib/monitor.json").write_text(text, encoding="utf-8")
 
 
-def _monitor_inside(spec: Spec) -> dict[str, object]:
+def monitor_settings(spec: Spec) -> dict[str, object]:
     """The monitor's settings where a mount namespace hides everything already."""
     python = [str(prefix) for prefix in spec.python.prefixes]
     # The user's home may be /root itself, which exists inside (and is empty).
@@ -326,61 +326,15 @@ def unshare_command(spec: Spec, unshare: str, user: bool) -> Command:
     }
     path = spec.scratch / "plan.json"
     path.write_text(json.dumps(plan), encoding="utf-8")
-    argv = [unshare, *(["--user", "--map-root-user"] if user else [])]
+    # `unshare --kill-child` ends the kernel when unshare dies; setpriv (of util-linux)
+    # makes unshare die with this tool, as bubblewrap does by itself.
+    tether = shutil.which("setpriv")
+    argv = [tether, "--pdeathsig", "KILL"] if tether else []
+    argv += [unshare, *(["--user", "--map-root-user"] if user else [])]
     argv += ["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     enter = str(spec.scratch / "programs/enter.py")
     argv += [str(spec.python.executable), "-I", "-S", enter, str(path)]
     return Command(argv, {"PATH": "/usr/bin:/bin"}, spec.scratch)
-
-
-def subprocess_command(spec: Spec) -> Command:
-    """The run as a plain child process: a clean environment, and hooks in Python.
-
-    /kaggle is the folder SCRATCH/kaggle; Python code that opens /kaggle/... is sent
-    there, and the library's own path resolver is told by its environment variables.
-    """
-    kaggle, real = spec.scratch / "kaggle", spec.scratch.resolve()
-    kaggle.mkdir(exist_ok=True)
-    places = {"src": real / "src", "lib": real / "lib", "input": real / "input"}
-    for name, place in {**places, "working": spec.working.resolve()}.items():
-        if not (kaggle / name).exists():
-            (kaggle / name).symlink_to(place, target_is_directory=True)
-    for mount in spec.mounts:
-        link = _mount_point(mount, real / "input")
-        link.rmdir() if link.is_dir() else link.unlink()
-        link.symlink_to(mount.source.resolve(), mount.source.is_dir())
-    write_monitor(spec, _monitor_outside(spec, kaggle))
-    env = environment(spec) | {
-        "HOME": str(real / "home"),
-        "TMPDIR": str(real / "tmp"),
-        "PYTHONPATH": f"{kaggle}/lib/kagglegym{os.pathsep}{kaggle}/lib",
-        "PYTHONUSERBASE": str(real / "home/.local"),
-        "KAGGLE_KIT_ROOT": str(kaggle),
-    }
-    if sys.platform == "win32":  # sockets and random numbers need it there
-        env["SYSTEMROOT"] = os.environ.get("SYSTEMROOT", "")
-    argv = kernel_command(spec, f"{real}/programs", f"{real}/io", f"{kaggle}/src")
-    return Command(argv, env, spec.working)
-
-
-def _monitor_outside(spec: Spec, kaggle: Path) -> dict[str, object]:
-    """The monitor's settings where nothing else isolates: it forbids by itself."""
-    settings = _monitor_inside(spec)
-    sources = [str(mount.source.resolve()) for mount in spec.mounts]
-    real = str(spec.scratch.resolve())
-    own = [str(kaggle), real, str(spec.scratch), str(spec.working.resolve()), *sources]
-    return settings | {
-        "events": f"{real}/io/events.jsonl",
-        "allowed": [path for path in ON_KAGGLE if not path.startswith("/root")],
-        "own": [*own, *(str(p) for p in spec.python.prefixes)],
-        "forbid": True,
-        "denied": [str(path.resolve()) for path in spec.hidden],
-        "read_only": [
-            *(f"{real}/input", f"{real}/src", f"{kaggle}/input", f"{kaggle}/src"),
-            *sources,
-        ],
-        "kaggle": str(kaggle),
-    }
 
 
 def exit_file(spec: Spec) -> Path:

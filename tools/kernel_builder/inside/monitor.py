@@ -55,7 +55,7 @@ def _absolute(path: object) -> str | None:
         return None
     text = os.fsdecode(path)
     try:
-        return os.path.abspath(text)
+        return os.path.abspath(text).replace(os.sep, "/")
     except OSError:  # the working directory is gone
         return text
 

@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ GRACE_S = 2.0  # multiprocessing's resource tracker and joblib's workers need a 
 
 def _prctl(option: int, value: int) -> None:
     """Call prctl(2) where there is one (Linux)."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
@@ -93,6 +92,20 @@ def _limit_cpus(count: int) -> None:
         os.sched_setaffinity(0, usable[:count])
 
 
+def _usage() -> dict[str, float]:
+    """CPU seconds and the largest process of everything that ran."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS
+    return {
+        "largest_process_bytes": usage.ru_maxrss * unit,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+    }
+
+
 def _container_bytes() -> int:
     """Highest memory of this cgroup, where it is ours (in a container); else 0."""
     for name in ("memory.peak", "memory/memory.max_usage_in_bytes"):
@@ -107,7 +120,7 @@ def _container_bytes() -> int:
 def _give_to_owner(folder: str) -> None:
     """Let whoever owns the mounted folder own what root wrote into it."""
     owner = os.stat(folder)
-    if os.geteuid() != 0 or owner.st_uid == 0:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or owner.st_uid == 0:
         return
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -122,16 +135,15 @@ def main(argv: list[str]) -> int:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _limit_cpus(cpus)
     # Children inherit the wish to die with this process across exec.
-    code = subprocess.Popen(command, preexec_fn=_die_with_parent).wait()
+    die = _die_with_parent if os.name == "posix" else None
+    code = subprocess.Popen(command, preexec_fn=die).wait()
     left = left_overs()
     _kill(_descendants())
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     record = {
         "returncode": code,
         "left_overs": left,
-        "largest_process_bytes": usage.ru_maxrss * 1024,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
         "container_bytes": _container_bytes(),
+        **_usage(),
     }
     with open(exit_file + ".part", "w", encoding="utf-8") as file:
         json.dump(record, file)
