@@ -119,6 +119,8 @@ class Learner(EventSender):
 
     def get_loss(self, preds: TensorTree, y: TensorTree) -> Tensor:
         """Mean loss of one batch."""
+        if y is None:
+            raise ValueError("training needs batches (x, y), these are x alone")
         with torch.set_grad_enabled(self.training):
             return self.loss_fn(preds, y)
 
@@ -140,7 +142,7 @@ class Learner(EventSender):
         self._call("before_predict")
         self.preds = self.predict(self.x)
         self._call("after_predict")
-        if self.y is None:
+        if self.y is None and not self.training:
             return
         self._call("before_loss")
         self.loss = self.get_loss(self.preds, self.y)

@@ -401,6 +401,12 @@ def test_preds_from_batches_without_targets():
         learner.get_preds(list(x.split(20)), with_targets=True)
 
 
+def test_training_without_targets_is_an_error():
+    learner = small_learner(data=Data(list(digits(50)[0].split(20))))
+    with pytest.raises(ValueError, match=r"needs batches \(x, y\), these are x alone"):
+        learner.fit(1)
+
+
 def test_predict_keeps_no_gradient_and_uses_eval_mode():
     learner = small_learner()
     x, _ = digits(8)
