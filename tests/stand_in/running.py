@@ -88,5 +88,12 @@ def run_rehearsed(source: str, competition: Path) -> Outcome:
             for path in sorted(report.outputs.rglob("*"))
             if path.is_file()
         }
-        log = report.log_path.read_text(encoding="utf-8")
+        log = log_json(report.log_path.read_text(encoding="utf-8"))
     return Outcome("COMPLETE" if report.ok else "ERROR", log, files)
+
+
+def run_notebook(source: str) -> Outcome:
+    """Run the code cells of a pushed notebook one after another."""
+    cells = json.loads(source)["cells"]
+    code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+    return run_source("\n".join(code))

@@ -53,8 +53,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     kaggle: "StandIn"
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
 

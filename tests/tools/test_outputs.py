@@ -1,7 +1,10 @@
 import json
+import os
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stand_in.fixtures import Desk
 from stand_in.running import Outcome, log_json, run_source
 from stand_in.server import StandIn, wait_until
@@ -176,7 +179,7 @@ def test_outputs_of_a_run_that_came_in_between_are_not_taken(
 
     kaggle.run = overtaken
     kaggle.slow["ListKernelSessionOutput"] = 0.4
-    result = desk.push("--deadline", "0.1")
+    result = desk.push("--deadline", "0.04")
     assert result.code in (7, 8)
     assert "another run" in result.err
     assert list(desk.runs.glob("v*")) == []
@@ -190,3 +193,28 @@ def test_a_full_disk_is_not_taken_for_the_network(desk: Desk, kaggle: StandIn):
     result = desk.run("wait")
     assert result.code == 1
     assert str(blocked.relative_to(desk.folder)) in result.err
+
+
+@given(st.text(max_size=30))
+def test_a_name_that_is_taken_stays_inside(name: str):
+    try:
+        check_name(name)
+    except NetworkFailed:
+        return
+    folder = "/srv/run"
+    path = os.path.normpath(f"{folder}/{name}")
+    assert path == folder or path.startswith(folder + "/")
+
+
+def test_two_terminals_fetch_one_run(desk: Desk, kaggle: StandIn):
+    kaggle.run = also({f"{n}.txt": b"x" * n for n in range(20)})
+    assert desk.run("push").code == 0
+    kaggle.slow["ListKernelSessionOutput"] = 0.2
+    first, second = (
+        desk.start("wait", str(desk.kernel), "--poll", "0.05") for _ in range(2)
+    )
+    for tool in (first, second):
+        out, _ = tool.communicate(timeout=60)
+        assert tool.returncode == 0, out
+    assert [path.name for path in desk.runs.iterdir()] == ["v1"]
+    assert len([path for path, _ in kaggle.gets if path.startswith("/files")]) == 21

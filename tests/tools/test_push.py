@@ -3,6 +3,7 @@ import threading
 
 import pytest
 from stand_in.fixtures import GOOD, Desk
+from stand_in.running import run_notebook
 from stand_in.safety import KEY
 from stand_in.server import StandIn
 
@@ -334,3 +335,21 @@ def test_a_dataset_in_the_works_is_warned_of(desk: Desk, kaggle: StandIn):
     result = desk.run("push")
     assert result.code == 0, result.text
     assert "dataset a/words is reprocessing" in result.out
+
+
+def test_a_notebook_is_recognised_by_its_marks_too(desk: Desk, kaggle: StandIn):
+    kaggle.run = run_notebook
+    desk.write("# %% [markdown]\n# # Title\n\n# %%\n" + GOOD)
+    result = desk.push("--type", "notebook")
+    assert result.code == 0, result.text
+    sent = kaggle.asked("SaveKernel")[0]
+    assert sent["kernelType"] == "notebook"
+    assert json.loads(sent["text"])["metadata"]["kernelspec"]["name"] == "python3"
+    assert (desk.runs / "v1" / "submission.csv").exists()
+
+
+def test_a_slow_kaggle_is_no_trouble(desk: Desk, kaggle: StandIn):
+    for method in ("SaveKernel", "GetKernelSessionStatus", "ListKernelSessionOutput"):
+        kaggle.slow[method] = 0.3
+    assert desk.push().code == 0
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1

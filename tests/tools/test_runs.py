@@ -90,6 +90,18 @@ def test_without_a_record_runs_says_so(
     assert table([]) == []
 
 
+def test_records_of_kernels_outside_git_are_found_from_above(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    record_three(tmp_path / "kernels" / "digits")
+    assert cli.main(["runs", "--root", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    inside = tmp_path / "kernels" / "digits" / "deeper"
+    inside.mkdir()
+    assert cli.main(["runs", "--root", str(inside)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
 def test_the_commit_and_whether_it_was_clean(tmp_path: Path):
     assert git_state(tmp_path) == ("", False)
     me = ["-c", "user.name=x", "-c", "user.email=x@x"]

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from stand_in.fixtures import Desk
@@ -127,3 +128,20 @@ def test_without_a_competition_there_is_nowhere_to_submit(desk: Desk):
     result = desk.run("submit", "-m", "x")
     assert result.code == 2
     assert "--competition" in result.err
+
+
+@pytest.mark.parametrize("client", ["installed", "oldest"])
+def test_an_upload_that_failed_is_a_failure_with_every_client(
+    pushed: Desk, kaggle: StandIn, client: str, request: pytest.FixtureRequest
+):
+    """2.2.4 prints that it could not submit, and exits with 0."""
+    if client == "oldest":
+        oldest = str(request.getfixturevalue("oldest_client"))
+        paths = [pushed.env["PYTHONPATH"], oldest]
+        pushed.env["PYTHONPATH"] = os.pathsep.join(paths)
+    kaggle.fail("PUT", status=403, times=99)
+    args = ("submit", str(pushed.kernel), "-m", "x", "--poll", "0.05")
+    tool = pushed.start(*args)
+    out, _ = tool.communicate(timeout=60)
+    assert tool.returncode in (5, 8), out
+    assert kaggle.asked("CreateSubmission") == []

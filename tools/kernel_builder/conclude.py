@@ -104,6 +104,7 @@ def conclude(
 
 def show_log(located: Located, text: str, log: Callable[[str], None]) -> None:
     """Print the end of a failed kernel's log, with built lines led back to sources."""
+    log(f"{located.run.label}: its log, led back to your sources:")
     mapped = map_back(located.run, text)
     lines = mapped.rstrip("\n").splitlines()
     if len(lines) > SHOWN_LOG_LINES:

@@ -1,16 +1,20 @@
 """Bring a run's log and output files home, whole, into a folder of their own."""
 
+import contextlib
 import hashlib
+import importlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CallError, KaggleClient, as_error
-from kernel_builder.errors import NetworkFailed, ToolError
+from kernel_builder.errors import NetworkFailed, TimedOut, ToolError
 from kernel_builder.files import write_atomic
 from kernel_builder.kernel_log import log_text, owner_of
 from kernel_builder.runs import Run
@@ -20,6 +24,7 @@ MOST_PAGES = 10_000
 RECORD = "kaggle-kit-run.json"
 # Seconds without a byte after which a download is broken off and taken up again.
 SILENCE = 60.0
+LOCK_SECONDS = 0.5
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -115,29 +120,74 @@ def fetch_run(
         return _read_record(target)
     partial = runs_folder / f".partial-{run.run_id}"
     store = partial / "outputs"
-    store.mkdir(parents=True, exist_ok=True)
     try:
-        urls, raw_log = list_outputs(client, run, patience)
-        if proven and owner_of(raw_log, run.run_id)[0] != "ours":
-            raise NetworkFailed(
-                f"{run.label}: the outputs Kaggle lists now are of another run; "
-                "nothing was downloaded"
-            )
-        sizes = {}
-        for name in sorted(urls):
-            urls = _fetch_file(client, run, name, urls, partial, patience)
-            sizes[name] = (store / name).stat().st_size
+        store.mkdir(parents=True, exist_ok=True)
+        with _alone(partial, patience):
+            if not (target / RECORD).exists():
+                sizes, text = _download_all(client, run, partial, patience, proven)
+                _write_record(run, store, sizes, text, status)
+                os.replace(store, target)  # noqa: PTH105 - a whole folder moves
     except CallError as failure:
         raise as_error(failure, f"fetch of {run.label}") from failure
     except OSError as error:
         raise ToolError(f"{partial}: {error.strerror or error}") from error
+    shutil.rmtree(partial, ignore_errors=True)
+    return _read_record(target)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, patience: Patience) -> Iterator[None]:
+    """Let one process at a time fetch into `folder`: `wait` may run in two terminals.
+
+    Raises:
+        TimedOut: another one is still at it when the deadline passes.
+    """
+    try:
+        fcntl: Any = importlib.import_module("fcntl")
+    except ImportError:  # Windows
+        yield
+        return
+    with (folder / "lock").open("w", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if patience.deadline.passed:
+                    raise TimedOut(f"{folder}: another process fetches it") from None
+                patience.pause(LOCK_SECONDS)
+        yield
+
+
+def _download_all(
+    client: KaggleClient, run: Run, partial: Path, patience: Patience, proven: bool
+) -> tuple[dict[str, int], str]:
+    """Have every output file in the store; their sizes, and the log as text."""
+    store = partial / "outputs"
+    urls, raw_log = list_outputs(client, run, patience)
+    if proven and owner_of(raw_log, run.run_id)[0] != "ours":
+        raise NetworkFailed(
+            f"{run.label}: the outputs Kaggle lists now are of another run; nothing "
+            "was downloaded"
+        )
+    sizes = {}
+    for name in sorted(urls):
+        urls = _fetch_file(client, run, name, urls, partial, patience)
+        sizes[name] = (store / name).stat().st_size
     for stale in sorted(store.rglob("*"), reverse=True):
         if stale.is_file() and stale.relative_to(store).as_posix() not in sizes:
             stale.unlink()
+    return sizes, client.clean(log_text(raw_log))
+
+
+def _write_record(
+    run: Run, store: Path, sizes: dict[str, int], text: str, status: str
+) -> None:
+    """Put the log and what is known of the run beside the outputs."""
     log_name = f"{run.kernel.rsplit('/', 1)[-1]}.log"
     if log_name in sizes:
         log_name = f"{run.run_id}.log"
-    write_atomic(store / log_name, client.clean(log_text(raw_log)))
+    write_atomic(store / log_name, text)
     record = {
         "run": run.run_id,
         "kernel": run.kernel,
@@ -147,9 +197,6 @@ def fetch_run(
         "files": sizes,
     }
     write_atomic(store / RECORD, json.dumps(record, indent=2) + "\n")
-    os.replace(store, target)  # noqa: PTH105 - the name of a whole folder changes
-    shutil.rmtree(partial, ignore_errors=True)
-    return _read_record(target)
 
 
 def _folder_for(run: Run, runs_folder: Path) -> Path:

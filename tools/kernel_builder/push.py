@@ -160,6 +160,8 @@ def prepare(
     )
     size = built.code_path.stat().st_size
     log(f"built {built.code_path} ({built.form}, {size:,} bytes)")
+    for note in built.notes:
+        log(f"  {note}")
     return Prepared(prepared, project, built, metadata)
 
 

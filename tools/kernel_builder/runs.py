@@ -186,14 +186,15 @@ def _keep_literal(found: dict[str, Any], target: ast.expr, value: ast.expr) -> N
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `runs`."""
     parser.add_argument("kernel", nargs="?", help="only this one: owner/slug or slug")
-    parser.add_argument("--root", default=".", help=f"where {FILE_NAME} is")
+    parser.add_argument("--root", default=".", help="the repository (default: here)")
     parser.add_argument("--best", action="store_true", help="best scores first")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
 
 
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     """Print the recorded pushes as a table."""
-    runs = read_runs(find_root(Path(args.root)))
+    runs = [r for root in find_records(Path(args.root)) for r in read_runs(root)]
+    runs.sort(key=lambda r: r.pushed_at)
     if args.kernel:
         slug = args.kernel.rstrip("/").rsplit("/", 1)[-1]
         runs = [r for r in runs if r.kernel == args.kernel or r.kernel.endswith(slug)]
@@ -204,13 +205,19 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     return 0
 
 
-def find_root(folder: Path) -> Path:
-    """The nearest folder upwards that has a record, or is the top of a repository."""
+def find_records(folder: Path) -> list[Path]:
+    """Roots that have a record: the nearest upwards, else those of kernels below.
+
+    Outside a git repository a kernel's record lies in the kernel's own folder.
+    """
     start = folder.absolute()
     for candidate in (start, *start.parents):
-        if (candidate / FILE_NAME).exists() or (candidate / ".git").exists():
-            return candidate
-    return start
+        if (candidate / FILE_NAME).exists():
+            return [candidate]
+        if (candidate / ".git").exists():
+            break
+    below = [*start.glob(f"*/{FILE_NAME}"), *start.glob(f"*/*/{FILE_NAME}")]
+    return sorted(path.parent for path in below)
 
 
 def _score(run: Run) -> tuple[float, float]:
@@ -221,13 +228,34 @@ def _score(run: Run) -> tuple[float, float]:
     return public, float("-inf") if run.validation is None else run.validation
 
 
+def cfg_differences(runs: Sequence[Run]) -> list[str]:
+    """For each run the CFG fields in which these runs are not all alike.
+
+    >>> cfg_differences([Run("a", "k", cfg={"lr": 1}), Run("b", "k", cfg={"lr": 2})])
+    ['lr=1', 'lr=2']
+    """
+    names = dict.fromkeys(name for run in runs for name in run.cfg)
+    missing = object()
+    differing = [
+        name
+        for name in names
+        if any(
+            run.cfg.get(name, missing) != runs[0].cfg.get(name, missing) for run in runs
+        )
+    ]
+    return [
+        " ".join(f"{name}={run.cfg[name]}" for name in differing if name in run.cfg)
+        for run in runs
+    ]
+
+
 def table(runs: Sequence[Run]) -> list[str]:
     """The pushes as lines of a table, empty when there is none."""
     if not runs:
         return []
     heads = ("pushed", "kernel", "v", "commit", "source", "on", "state", "took")
-    rows = [(*heads, "valid", "public", "outputs")]
-    for r in runs:
+    rows = [(*heads, "valid", "public", "CFG where it differs", "outputs")]
+    for r, cfg in zip(runs, cfg_differences(runs), strict=True):
         commit = r.commit[:8] + ("+" if r.dirty else "")
         rows.append(
             (
@@ -241,6 +269,7 @@ def table(runs: Sequence[Run]) -> list[str]:
                 "-" if r.seconds is None else span(r.seconds),
                 "-" if r.validation is None else f"{r.validation:.5g}",
                 r.public or r.score_error or "-",
+                cfg or "-",
                 r.outputs or "-",
             )
         )
