@@ -3,7 +3,7 @@
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from kernel_builder.emitted import Cell, Emitted, Origin
@@ -22,6 +22,7 @@ from kernel_builder.modules import MAIN
 from kernel_builder.sources import Source
 
 _RULE: Final = "# " + "=" * (WIDTH - 2)
+_CONTENTS_WIDTH: Final = WIDTH - 12
 _COOKIE: Final = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 _MARK: Final = re.compile(r"^# *%%")
 
@@ -36,6 +37,16 @@ class _Page:
 
     def add(self, *texts: str) -> None:
         self.lines.extend((text, None) for text in texts)
+
+    def put_first(self, head: list[Line]) -> None:
+        """Put the header before everything, into the first cell if it is code."""
+        count = len(head)
+        self.lines[:0] = head
+        self.cells = [
+            replace(cell, first_line=cell.first_line + count) for cell in self.cells
+        ]
+        text = "\n".join(line for line, _ in head).rstrip("\n")
+        self.cells.insert(0, Cell("code", "", text, 1))
 
     def cell(self, heading: str, start: int, collapsed: bool) -> None:
         """Make a cell of everything from line number `start` (from 0) on."""
@@ -60,27 +71,28 @@ def write_flat(plan: Plan) -> Emitted:
         if (body := list(_section(plan, table)))
     ]
     page = _Page()
-    if closure.entry.text.startswith("#!"):
-        page.lines.append((closure.entry.source.lines[0], Origin(label, 1, MAIN)))
-    page.add(*header_lines(closure, "flat", [table.module for table, _ in sections]))
     page.lines.extend(_docstring(plan.tables.entry))
     page.add(*_future_lines(plan))
     imports = format_imports(wanted_imports(plan)) if plan.tables.inlined else []
     if imports:
         page.add("", *imports)
     page.cell("", 0, False)
+    contents: list[tuple[int, str]] = []
     for table, body in sections:
         start = len(page.lines)
-        page.add("", "", *_banner(table))
+        page.add("", "", *_banner(table), "")
+        contents.append((start + 4, shorten(_title(table), _CONTENTS_WIDTH)))
         page.lines.extend(body)
         page.cell(_title(table), start, True)
     start = len(page.lines)
-    page.add("", "", _RULE, f"# {label}: the kernel", _RULE)
-    if not sections:
-        del page.lines[start:]
+    if sections:
+        page.add("", "", _RULE, f"# {label}: the kernel", _RULE, "")
+        contents.append((start + 4, "the kernel"))
+    else:
         page.add("")
     page.lines.extend(_entry(plan))
     page.cell("", start, False)
+    page.put_first(_head(plan, contents))
     return Emitted(
         text="".join(f"{text}\n" for text, _ in page.lines),
         lines=tuple(origin for _, origin in page.lines),
@@ -90,8 +102,25 @@ def write_flat(plan: Plan) -> Emitted:
     )
 
 
+def _head(plan: Plan, contents: list[tuple[int, str]]) -> list[Line]:
+    closure = plan.tables.closure
+    entry = closure.entry
+    first: list[Line] = []
+    if entry.text.startswith("#!"):
+        first.append((entry.source.lines[0], Origin(entry.label, 1, MAIN)))
+        contents = [(at + 1, title) for at, title in contents]
+    return [*first, *((line, None) for line in header_lines(closure, "flat", contents))]
+
+
 def _title(table: Table) -> str:
     return f"{table.module.name}: {summary(table)}".rstrip(": ")
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut a text at a word so that it fits."""
+    if len(text) <= width:
+        return text
+    return text[: width - 3].rsplit(" ", 1)[0].rstrip(" ,:;") + " ..."
 
 
 def summary(table: Table) -> str:
@@ -103,10 +132,11 @@ def summary(table: Table) -> str:
 def _banner(table: Table) -> Iterator[str]:
     """The module's docstring becomes its section's banner."""
     yield _RULE
-    text = (ast.get_docstring(table.module.tree) or "").split("\n")
-    yield f"# {table.module.label}: {text[0]}".rstrip(": ")
-    for line in text[1:]:
-        yield f"# {line}".rstrip()
+    yield f"# {table.module.label}"
+    text = ast.get_docstring(table.module.tree)
+    if text:
+        yield "#"
+        yield from (f"# {line}".rstrip() for line in text.split("\n"))
     yield _RULE
 
 

@@ -5,21 +5,25 @@ No time and no path of this machine: the same sources give the same bytes anywhe
 
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from kernel_builder import __version__
-from kernel_builder.modules import Closure, Module
+from kernel_builder.modules import Closure
 
 GIT_LINE: Final = "# git "
 _TIME_OUT: Final = 10.0
 
 
 def header_lines(
-    closure: Closure, form: str, sections: Iterable[Module] = ()
+    closure: Closure, form: str, contents: Sequence[tuple[int, str]] = ()
 ) -> list[str]:
-    """Give the header: tool, kernel, git state, contents, and a hash per source."""
+    """Give the header: tool, kernel, git state, contents, and a hash per source.
+
+    `contents` are titles of sections with the number of lines below the header at
+    which each starts.
+    """
     project = closure.project
     lines = [
         f"# kaggle-kit build {__version__}, {form} form, of {closure.entry.label}",
@@ -28,15 +32,18 @@ def header_lines(
     git = git_state(project.root, [module.path for module in closure.everything])
     if git:
         lines.append(GIT_LINE + git)
-    contents = [module.name for module in sections]
-    if contents:
-        lines += ["#", "# Contents"]
-        lines += [f"#   {name}" for name in (*contents, "the kernel")]
-    lines += ["#", "# Sources (sha256)"]
-    lines += [
-        f"#   {module.source.sha256}  {module.label}" for module in closure.everything
+    sources = [
+        "#",
+        "# Sources (sha256)",
+        *(f"#   {item.source.sha256}  {item.label}" for item in closure.everything),
+        "",
     ]
-    return [*lines, ""]
+    if contents:
+        lines += ["#", "# Contents (line)"]
+        below = len(lines) + len(contents) + len(sources)
+        width = len(str(below + contents[-1][0]))
+        lines += [f"#   {below + at:>{width}}  {title}" for at, title in contents]
+    return [*lines, *sources]
 
 
 def git_state(root: Path, files: Iterable[Path]) -> str:
