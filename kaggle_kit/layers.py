@@ -1,6 +1,7 @@
 """Layers that torch lacks, and the blocks the models are made of."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -116,18 +117,19 @@ class ResidualBlock(nn.Module):
         avg_pool_shortcut: bool = True,
     ) -> None:
         super().__init__()
-        act, last = activation, {"activation": "identity", "zero_init": zero_init}
+        first = partial(conv_norm, activation=activation)
+        last = partial(conv_norm, activation="identity", zero_init=zero_init)
         if bottleneck:
             inner = n_out // 4
             self.branch = nn.Sequential(
-                conv_norm(n_in, inner, 1, activation=act),
-                conv_norm(inner, inner, 3, stride, activation=act),
-                conv_norm(inner, n_out, 1, **last),  # type: ignore[arg-type]
+                first(n_in, inner, 1),
+                first(inner, inner, 3, stride),
+                last(inner, n_out, 1),
             )
         else:
             self.branch = nn.Sequential(
-                conv_norm(n_in, n_out, 3, stride, activation=act),
-                conv_norm(n_out, n_out, 3, **last),  # type: ignore[arg-type]
+                first(n_in, n_out, 3, stride),
+                last(n_out, n_out, 3),
             )
         self.shortcut = _layers_shortcut(n_in, n_out, stride, avg_pool_shortcut)
         self.activation = make_activation(activation)
