@@ -44,6 +44,11 @@ LOOK_AROUND = """
         "tool": attempt(lambda: __import__("kernel_builder")),
         "numpy": attempt(lambda: __import__("numpy").__name__),
         "stdin": sys.stdin.read(),
+        "files": sorted(os.listdir("/proc/self/fd")),
+        "commands": [
+            open(f"/proc/{pid}/cmdline").read().replace("\\0", " ")
+            for pid in os.listdir("/proc") if pid.isdigit()
+        ],
     }
     json.dump(seen, open("seen.json", "w"))
 """
@@ -73,6 +78,10 @@ def test_a_closed_sandbox_is_what_a_script_sees_on_kaggle(way, tmp_path, monkeyp
     assert seen["path0"] == "/kaggle/src"
     assert seen["repository"] == "FileNotFoundError 2"
     assert report.not_isolated == ()
+    # No command line of another process tells where the user keeps things.
+    assert 2 <= len(seen["commands"]) <= 4
+    assert not any(str(tmp_path) in command for command in seen["commands"])
+    assert len(seen["files"]) <= 4
 
 
 @pytest.mark.parametrize("way", EVERY_WAY)

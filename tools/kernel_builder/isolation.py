@@ -15,10 +15,11 @@ from pathlib import Path
 from kernel_builder import sandbox
 from kernel_builder.clean_process import OPEN, process_command
 from kernel_builder.errors import UsageError
-from kernel_builder.meters import Command
+from kernel_builder.meters import Command, kill_tree
 from kernel_builder.sandbox import Spec
 
 WAYS = ("bubblewrap", "unshare", "subprocess")
+PROBE_TIMEOUT_S = 60
 PROBE = "import os; assert os.getcwd() == '/kaggle/working'; print('closed off')"
 
 
@@ -96,19 +97,15 @@ def _problem(isolation: Isolation, python: sandbox.Python) -> str:
         sandbox.prepare(spec)
         command = isolation.command(spec)
         try:
-            answer = subprocess.run(
-                command.argv,
-                env=command.env,
-                cwd=command.cwd,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=60,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
+            with command.start() as process:
+                try:
+                    out, complaint = process.communicate(timeout=PROBE_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    kill_tree(process.pid)
+                    return f"no answer within {PROBE_TIMEOUT_S} s"
+        except OSError as error:
             return str(error)
-    if answer.returncode == 0 and "closed off" in answer.stdout:
+    if process.returncode == 0 and b"closed off" in out:
         return ""
-    lines = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-    return lines[-1]
+    lines = complaint.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {process.returncode}"

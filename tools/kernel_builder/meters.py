@@ -25,13 +25,35 @@ class Command:
     """What to start on this machine, with which environment, from where.
 
     `stop` ends what the command started elsewhere (a container), which killing the
-    command's own processes does not.
+    command's own processes does not. `arguments` is a file that the command reads from
+    the descriptor whose number stands for {FD} in `argv`: the kernel sees the process
+    list, and what is not on a command line is not in it.
     """
 
     argv: list[str]
     env: dict[str, str]
     cwd: Path
     stop: tuple[str, ...] = ()
+    arguments: Path | None = None
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it with its output in pipes, in a session of its own."""
+        with contextlib.ExitStack() as opened:
+            argv = self.argv
+            passed: list[int] = []
+            if self.arguments is not None:
+                passed.append(opened.enter_context(self.arguments.open("rb")).fileno())
+                argv = [word.replace("{FD}", str(passed[0])) for word in argv]
+            return subprocess.Popen(
+                argv,
+                env=self.env,
+                cwd=self.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=passed,
+                start_new_session=True,  # Ctrl-C is ours to handle, not the kernel's
+            )
 
 
 @dataclass(frozen=True)
@@ -197,15 +219,7 @@ def supervise(
         KeyboardInterrupt: Ctrl-C; the tree has been killed by then.
         OSError: the command cannot be started.
     """
-    process = subprocess.Popen(
-        command.argv,
-        env=command.env,
-        cwd=command.cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is ours to handle, not the kernel's
-    )
+    process = command.start()
     watched = _Watched(start=time.monotonic(), last_active=time.monotonic())
     try:
         for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):

@@ -292,27 +292,31 @@ def kernel_command(spec: Spec, programs: str, io: str, src: str) -> list[str]:
 
 def bubblewrap_command(spec: Spec, bwrap: str) -> Command:
     """The run under bubblewrap: own mounts, processes, network and host name."""
-    argv = [bwrap, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    argv += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv"]
-    argv += ["--hostname", "kaggle"]
+    words = ["--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session"]
+    words += ["--clearenv", "--hostname", "kaggle"]
     if os.geteuid() == 0:
-        argv += ["--cap-drop", "ALL"]
+        words += ["--cap-drop", "ALL"]
         for capability in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL"):
-            argv += ["--cap-add", f"CAP_{capability}"]
+            words += ["--cap-add", f"CAP_{capability}"]
     else:
-        argv += ["--unshare-user", "--uid", "0", "--gid", "0"]
-    words = {"ro": "ro-bind", "rw": "bind", "dev": "dev-bind", "symlink": "symlink"}
+        words += ["--unshare-user", "--uid", "0", "--gid", "0"]
+    kinds = {"ro": "ro-bind", "rw": "bind", "dev": "dev-bind", "symlink": "symlink"}
     for step in file_system(spec):
-        if step.kind in words:
-            argv += [f"--{words[step.kind]}", step.source, step.target]
+        if step.kind in kinds:
+            words += [f"--{kinds[step.kind]}", step.source, step.target]
         else:
             kind = "dev" if step.kind == "devices" else step.kind
-            argv += [f"--{kind}", step.target]
+            words += [f"--{kind}", step.target]
     for name, value in environment(spec).items():
-        argv += ["--setenv", name, value]
-    argv += ["--chdir", "/kaggle/working", "--"]
+        words += ["--setenv", name, value]
+    words += ["--chdir", "/kaggle/working"]
+    arguments = spec.scratch / "bwrap-arguments"
+    arguments.write_bytes(b"".join(os.fsencode(word) + b"\0" for word in words))
+    argv = [bwrap, "--args", "{FD}", "--"]
     argv += kernel_command(spec, PROGRAMS, IO, "/kaggle/src")
-    return Command(argv, {"PATH": "/usr/bin:/bin"}, spec.scratch)
+    env = {"PATH": "/usr/bin:/bin"}
+    return Command(argv, env, spec.scratch, arguments=arguments)
 
 
 def unshare_command(spec: Spec, unshare: str, user: bool) -> Command:
