@@ -77,7 +77,7 @@ class DigitResNet(nn.Module):
     A 5x5 convolution with its max-pool, then a residual block and a strided 3x3
     convolution at a half and at a quarter of the size; the last map is flattened, since
     where a stroke lies tells digits apart. 0.2 million parameters and 10 million
-    multiply-adds on a 28x28 image: half of `DigitNet`'s cost at a lower error.
+    multiply-adds on a 28x28 image, half of `DigitNet`'s.
 
     Args:
         n_classes: number of outputs.

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from kaggle_kit.models import DigitNet, DigitResNet
+from kaggle_kit.summary import summarise_model
 
 
 def count_parameters(model):
@@ -64,3 +65,9 @@ def test_digit_resnet_learns_to_tell_two_strokes_apart():
         optimizer.zero_grad()
     assert float(loss.detach()) < 0.05
     assert bool((model.eval()(x).argmax(1) == y).all())
+
+
+@pytest.mark.parametrize(("make", "millions"), [(DigitNet, 20.2), (DigitResNet, 10.0)])
+def test_digit_networks_cost_what_they_say(make, millions):
+    summary = summarise_model(make(), torch.zeros(1, 1, 28, 28))
+    assert summary.multiply_adds / 1e6 == pytest.approx(millions, abs=0.06)
