@@ -200,6 +200,7 @@ class StandIn:
             "metadata": {
                 "ref": f"{body['userName']}/{body['kernelSlug']}",
                 "currentVersionNumber": newest.number,
+                "datasetDataSources": newest.request.get("datasetDataSources", []),
             },
             "blob": {"source": newest.request["text"], "language": "python"},
         }

@@ -353,3 +353,11 @@ def test_a_slow_kaggle_is_no_trouble(desk: Desk, kaggle: StandIn):
         kaggle.slow[method] = 0.3
     assert desk.push().code == 0
     assert len(kaggle.kernels["tester/my-kernel"]) == 1
+
+
+def test_sources_that_a_lost_answer_may_have_named(desk: Desk, kaggle: StandIn):
+    kaggle.fail("SaveKernel", status=500, after=True)
+    desk.write(dataset_sources=["a/words"], model_sources=["g/m/pytorch/d/1"])
+    result = desk.run("push", "--no-check")
+    assert result.code == 0, result.text
+    assert "not among the version's sources: g/m/pytorch/d/1" in result.out

@@ -110,6 +110,10 @@ def test_the_commit_and_whether_it_was_clean(tmp_path: Path):
     commit, dirty = git_state(tmp_path)
     assert len(commit) == 40
     assert not dirty
+    record_three(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").touch()
+    assert git_state(tmp_path) == (commit, False)
     (tmp_path / "new.py").touch()
     assert git_state(tmp_path) == (commit, True)
 

@@ -131,13 +131,18 @@ class Client:
         }
 
     def kernel(self, kernel: str) -> dict[str, Any]:
-        """The latest saved version: its number and source."""
+        """The latest saved version: its number, source and data sources."""
         request = self._request("ApiGetKernelRequest", kernel, None)
         with self.api.build_kaggle_client() as sdk:
             reply = sdk.kernels.kernels_api_client.get_kernel(request)
         return {
             "version": getattr(reply.metadata, "current_version_number", None),
             "source": getattr(reply.blob, "source", "") or "",
+            "sources": [
+                str(name)
+                for kind in ("dataset", "competition", "kernel", "model")
+                for name in getattr(reply.metadata, f"{kind}_data_sources", None) or []
+            ],
         }
 
     def quota(self) -> dict[str, Any]:

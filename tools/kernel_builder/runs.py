@@ -133,9 +133,14 @@ def find_run(
 
 
 def git_state(folder: Path) -> tuple[str, bool]:
-    """The commit checked out and whether the work tree differs; ("", False) without."""
+    """The commit checked out and whether the work tree differs; ("", False) without.
+
+    The tool's own record and outputs do not count as differences.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
-    return commit, bool(commit and _git(folder, "status", "--porcelain"))
+    own = [f":(top,exclude){name}" for name in (FILE_NAME, "out")]
+    status = _git(folder, "status", "--porcelain", "--", ":(top)", *own)
+    return commit, bool(commit and status)
 
 
 def _git(folder: Path, *args: str) -> str:

@@ -82,6 +82,11 @@ def push(
     patience.log(f"pushing {run.kernel} (run {run.run_id})")
     try:
         answer = _save(client, prepared, patience, args)
+    except KeyboardInterrupt:
+        patience.log(
+            "\nstopped; whether the push arrived is not known: `wait` finds out"
+        )
+        raise
     except PushRefused as error:
         record_event(root, run.run_id, "refused", refused=str(error))
         raise
@@ -115,7 +120,8 @@ def _save(
             arrived = _arrived(client, prepared, failure)
             if arrived is not None:
                 patience.log(f"the answer was lost ({failure}), but the push arrived")
-                return arrived
+                _warn_of_missing(prepared, arrived, patience)
+                return {"versionNumber": arrived["version"]}
             delay = failure.wait if failure.wait is not None else next(delays)
             if failures >= patience.tries or patience.deadline.left() <= delay:
                 raise as_error(failure, f"push of {prepared.run.kernel}") from failure
@@ -139,7 +145,7 @@ def _save(
 def _arrived(
     client: KaggleClient, prepared: Prepared, failure: CallError
 ) -> dict[str, Any] | None:
-    """The answer of a push that arrived although it failed; None when it may be redone.
+    """What Kaggle has of a push that arrived although it failed; None: do it again.
 
     Raises:
         ToolError: the failure is final, or nobody can tell whether the push arrived.
@@ -163,7 +169,8 @@ def _arrived(
             f"{error}. Whether it arrived is not known: `wait` finds out"
         ) from failure
     if prepared.run.run_id in latest["source"] and latest["version"]:
-        return {"versionNumber": latest["version"]}
+        found: dict[str, Any] = latest
+        return found
     if failure.kind == "timeout":
         # It may still arrive: a second push could make two runs of one.
         raise TimedOut(
@@ -171,6 +178,22 @@ def _arrived(
             "if it does, else push again"
         ) from failure
     return None
+
+
+def _warn_of_missing(
+    prepared: Prepared, arrived: dict[str, Any], patience: Patience
+) -> None:
+    """The lost answer would have told which sources were dropped."""
+    there = {name.lower() for name in arrived["sources"]}
+    wanted = [
+        str(name)
+        for kind, key in SOURCE_KINDS.items()
+        if kind != "invalidTags"
+        for name in prepared.metadata.get(key) or ()
+    ]
+    missing = [name for name in wanted if name.lower() not in there]
+    if missing:
+        patience.log(f"warning: not among the version's sources: {', '.join(missing)}")
 
 
 def _reason(failure: CallError) -> str:
