@@ -18,6 +18,7 @@ from kernel_builder.errors import ToolError
 from kernel_builder.flat_scopes import statement_lines
 from kernel_builder.flat_tables import is_skipped
 from kernel_builder.modules import MAIN, Closure, Finder, Module, walk_imports
+from kernel_builder.proof_lines import own_lines, used_statements
 
 _DEFINITIONS: Final = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign),
@@ -42,14 +43,30 @@ def prove(emitted: Emitted, closure: Closure) -> Emitted:
     Raises:
         ProofFailed: it is not the sources' program.
     """
-    tree = _parse(emitted.text)
     if len(emitted.lines) != emitted.text.count("\n"):
         raise ProofFailed("the source map does not have one entry per line")
-    if emitted.form == "flat":
-        _no_local_import(tree, closure)
+    if emitted.form != "flat":
+        _parse(emitted.text)
+        return emitted
+    used = used_statements(emitted, closure)
+    renamed: set[str] = set()
+    if used is None:
+        tree = _parse(emitted.text)
+        _no_local_import(tree.body, closure)
         used = _statements(tree, emitted, closure)
-        _left_out(used, closure)
-        _names(tree, emitted, closure)
+        renamed = {_value_name(node) for node in tree.body if _is_alias(node)}
+    else:
+        imported = _all_imports(closure)
+        own = _parse("\n".join(own_lines(emitted))).body
+        for node in own:
+            _check_own(node, imported)
+        _no_local_import(own, closure)
+        for module in closure.everything:
+            body = module.tree.body
+            kept = [body[i] for i in range(len(body)) if (module.label, i) in used]
+            _no_local_import(kept, closure)
+    _left_out(used, closure)
+    _names(emitted, closure, renamed)
     return emitted
 
 
@@ -62,9 +79,9 @@ def _parse(text: str) -> ast.Module:
         raise ProofFailed(f"it does not parse: {error}") from None
 
 
-def _no_local_import(tree: ast.Module, closure: Closure) -> None:
+def _no_local_import(body: list[ast.stmt], closure: Closure) -> None:
     finder = Finder(closure.project)
-    for node, _ in walk_imports(tree.body):
+    for node, _ in walk_imports(body):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -85,7 +102,7 @@ def _statements(
     lines = emitted.text.split("\n")
     used: set[tuple[str, int]] = set()
     last = (-1, -1)
-    imported = {item for module in closure.everything for item in _imported(module)}
+    imported = _all_imports(closure)
     for position, node in enumerate(tree.body):
         first, end = statement_lines(node)
         origin = emitted.lines[first - 1]
@@ -160,6 +177,15 @@ def _is_alias(node: ast.stmt) -> bool:
     )
 
 
+def _all_imports(closure: Closure) -> set[tuple[str, str, str | None]]:
+    return {item for module in closure.everything for item in _imported(module)}
+
+
+def _value_name(node: ast.stmt) -> str:
+    value = node.value if isinstance(node, ast.Assign) else None
+    return value.id if isinstance(value, ast.Name) else ""
+
+
 def _imported(module: Module) -> Iterator[tuple[str, str, str | None]]:
     for node, _ in walk_imports(module.tree.body):
         for alias in node.names:
@@ -201,9 +227,12 @@ def _type_alias() -> type[ast.stmt]:
     return found
 
 
-def _names(tree: ast.Module, emitted: Emitted, closure: Closure) -> None:
+def _names(emitted: Emitted, closure: Closure, renamed: set[str]) -> None:
     """Every global name read is bound in the text, or was bound in no source either."""
-    top = _table(emitted.text)
+    try:
+        top = _table(emitted.text)
+    except (SyntaxError, ValueError) as error:
+        raise ProofFailed(f"it does not parse: {error}") from None
     read = _global_reads(top)
     bound = {symbol.get_name() for symbol in top.get_symbols() if _is_bound(symbol)}
     bound |= _declared_global(top)
@@ -212,7 +241,7 @@ def _names(tree: ast.Module, emitted: Emitted, closure: Closure) -> None:
         for module in closure.everything:
             table = _table(module.text)
             names = {s.get_name() for s in table.get_symbols() if _is_bound(s)}
-            lost = sorted(missing & names & _global_reads(table))
+            lost = sorted(missing & names & (_global_reads(table) | renamed))
             skipped = _skipped_names(module)
             lost = [name for name in lost if name not in skipped]
             if lost:
