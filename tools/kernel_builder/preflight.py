@@ -74,7 +74,9 @@ CLIENT_RULES: Final = ("P01", "P02", "P03")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `check`."""
-    parser.add_argument("kernel", metavar="KERNEL", help="kernel folder or .py file")
+    parser.add_argument(
+        "kernel", metavar="KERNEL", nargs="?", help="kernel folder or .py file"
+    )
     parser.add_argument(
         "--profile",
         default="",
@@ -90,7 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="silence a rule, such as S24 (repeatable, or several with commas)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
-    parser.add_argument("--rules", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--list", action="store_true", help="print every rule, and check nothing"
+    )
     parser.add_argument("--form", choices=FORMS, default="auto", help="as for build")
     parser.add_argument(
         "--type",
@@ -122,6 +126,11 @@ def run(args: argparse.Namespace) -> int:
         UsageError: no such kernel, profile or rule.
     """
     profile = load_profile(args.profile)
+    if args.list:
+        sys.stdout.write("".join(f"{r.id} {r.severity:<7} {r.title}\n" for r in RULES))
+        return 0
+    if args.kernel is None:
+        raise UsageError("check: no KERNEL given; name a kernel folder or a .py file")
     project = load_project(args.kernel, args.path, args.inline)
     findings = run_checks(
         project,

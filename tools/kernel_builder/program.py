@@ -109,6 +109,7 @@ class Program:
     dropped: set[int] = field(default_factory=set)
     _by_name: dict[str, Unit] = field(init=False)
     _dotted: dict[int, str | None] = field(default_factory=dict)
+    _uses: dict[str, list[tuple[Unit, ast.expr]]] | None = None
 
     def __post_init__(self) -> None:
         self._by_name = {unit.name: unit for unit in self.units}
@@ -222,6 +223,23 @@ class Program:
         if base is None or base == f"{unit.name}.{first}":
             return dotted
         return self.resolve(f"{base}.{tail}", depth + 1) if tail else base
+
+    def uses(self, dotted: str) -> list[tuple[Unit, ast.expr]]:
+        """Find where a function, method or class of the kernel is spoken of.
+
+        A method is `module.Class.method` here, whatever object it is taken from.
+        """
+        if self._uses is None:
+            table: dict[str, list[tuple[Unit, ast.expr]]] = {}
+            for unit in self.units:
+                nodes: list[ast.Name | ast.Attribute] = [*unit.nodes(ast.Name)]
+                for node in [*nodes, *unit.nodes(ast.Attribute)]:
+                    name = self.dotted(unit, node)
+                    if name is not None and isinstance(node.ctx, ast.Load):
+                        plain = name.replace("()", "")
+                        table.setdefault(plain, []).append((unit, node))
+            self._uses = table
+        return self._uses.get(dotted, [])
 
     def split(self, dotted: str) -> tuple[Unit | None, str]:
         """Split off the longest prefix that is a module of the kernel."""

@@ -26,7 +26,6 @@ class Reach:
     _live: dict[int, bool] = field(default_factory=dict)
     _busy: set[int] = field(default_factory=set)
     _callable: dict[int, bool] = field(default_factory=dict)
-    _references: dict[str, list[tuple[Unit, ast.AST]]] | None = None
 
     def live(self, unit: Unit, node: ast.AST) -> bool:
         """Say whether `node` may run on Kaggle."""
@@ -114,23 +113,10 @@ class Reach:
         if function.decorator_list or (scope.parent and scope.parent.is_class):
             return True
         name = f"{unit.name}.{scope.path}"
-        uses = self._uses().get(name, [])
+        uses = self.program.uses(name)
         inside = set(map(id, ast.walk(function))) if len(uses) < 20 else set()
         uses = [use for use in uses if id(use[1]) not in inside]
         return not uses or any(self.live(where, use) for where, use in uses)
-
-    def _uses(self) -> dict[str, list[tuple[Unit, ast.AST]]]:
-        if self._references is None:
-            table: dict[str, list[tuple[Unit, ast.AST]]] = {}
-            for unit in self.program.units:
-                nodes: list[ast.Name | ast.Attribute] = [*unit.nodes(ast.Name)]
-                for node in [*nodes, *unit.nodes(ast.Attribute)]:
-                    if isinstance(node.ctx, ast.Load):
-                        name = self.program.dotted(unit, node)
-                        if name is not None:
-                            table.setdefault(name, []).append((unit, node))
-            self._references = table
-        return self._references
 
     def import_time(self, unit: Unit, node: ast.AST) -> bool:
         """Say whether `node` runs when a spawned child imports the script again.
@@ -143,7 +129,7 @@ class Reach:
                 return child not in above.body
             if isinstance(above, FunctionNode) and _in_body(above, child):
                 scope = unit.scopes.inner[id(above)]
-                uses = self._uses().get(f"{unit.name}.{scope.path}", [])
+                uses = self.program.uses(f"{unit.name}.{scope.path}")
                 if id(above) in self._busy:
                     return False
                 self._busy.add(id(above))

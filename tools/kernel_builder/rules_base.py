@@ -220,6 +220,10 @@ class Subject:
         """Give the constant an expression is bound to, or None."""
         return self.values.constant(unit, expr)
 
+    def may_be(self, unit: Unit, expr: ast.expr | None, value: object) -> bool:
+        """Say whether an expression may be bound to the constant `value`."""
+        return any(item is value for item in self.values.possible(unit, expr))
+
     def dotted(self, unit: Unit, expr: ast.AST) -> str:
         """Give the dotted name of an expression, or an empty string."""
         return self.program.dotted(unit, expr) or ""

@@ -77,13 +77,13 @@ def commands_of(
     if first is None:
         return
     if isinstance(first, ast.List | ast.Tuple):
-        words = tuple(_word(subject, unit, item) for item in first.elts)
+        words = tuple(subject.texts(unit, item)[0] for item in first.elts)
         yield Command(unit, call, name, words)
         return
     found = [value for _, value in subject.values.sources(unit, first)]
     lists = [value for value in found if isinstance(value, ast.List | ast.Tuple)]
     for value in lists:
-        words = tuple(_word(subject, unit, item) for item in value.elts)
+        words = tuple(subject.texts(unit, item)[0] for item in value.elts)
         yield Command(unit, call, name, words)
     for text in subject.texts(unit, _split_base(first)) if not lists else ():
         for part in re.split(r"&&|\|\||;|\n|\|", text):
@@ -108,12 +108,6 @@ def _split(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         return text.split()
-
-
-def _word(subject: Subject, unit: Unit, item: ast.expr) -> str:
-    if subject.dotted(unit, item) == "sys.executable":
-        return "python"
-    return subject.texts(unit, item)[0]
 
 
 def needs_network(command: Command) -> str:
@@ -148,7 +142,7 @@ def _pip_fetches(words: list[str]) -> bool:
         return False
     wanted = [w for w in words[1:] if not w.startswith("-")]
     unknown = any(word == UNKNOWN for word in wanted)
-    files = [w for w in wanted if w.startswith(("/", "./", "../")) or ".whl" in w]
+    files = [w for w in wanted if w.startswith(("/", ".")) or ".whl" in w]
     if wanted and len(files) == len(wanted):
         return False  # wheels and folders that are attached
     return bool(wanted) and not (unknown and len(wanted) == 1)

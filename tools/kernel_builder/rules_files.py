@@ -7,7 +7,7 @@ from typing import Final
 
 from kernel_builder.findings import Finding
 from kernel_builder.program import Unit
-from kernel_builder.rules_base import Rule, Subject, argument
+from kernel_builder.rules_base import Rule, Subject, keyword
 from kernel_builder.rules_text import is_message, is_probed, mounts, text_nodes
 from kernel_builder.rules_writes import written_path
 from kernel_builder.values import UNKNOWN, on_kaggle
@@ -20,8 +20,8 @@ _READERS: Final = re.compile(
     r"torchvision\.io\.\w+|skimage\.io\.imread|tifffile\.imread|pydicom\.dcmread)"
 )
 _FOREIGN: Final = re.compile(
-    r"[A-Za-z]:[\\/](?!/)|\\\\\w|/home/|/Users/|/Volumes/|/content(?:/|$)|/mnt/|/media/"
-    r"|/gdrive|/workspace/|~[\\/]?|/root/(?!\.)"
+    r"[A-Za-z]:[\\/](?!/)|\\\\[\w.-]{2,}\\[\w$]|/home/|/Users/|/Volumes/"
+    r"|/content(?:/|$)|/mnt/|/media/|/gdrive|/workspace/|~[\\/]|/root/(?!\.)"
 )
 # Below the home folder these are made by libraries, or made for them.
 _HOME_OK: Final = re.compile(r"~[\\/]?$|~/\.(cache|config|keras|torch|local|fastai)\b")
@@ -151,7 +151,7 @@ def _walked(subject: Subject, unit: Unit, call: ast.Call, name: str) -> str:
     if name in ("os.walk", "os.fwalk") and call.args:
         texts = subject.texts(unit, call.args[0])
     elif name in ("glob.glob", "glob.iglob") and call.args:
-        if subject.constant(unit, argument(call, 9, "recursive")) is True:
+        if subject.constant(unit, keyword(call, "recursive")) is True:
             found = subject.texts(unit, call.args[0])
             texts = tuple(t.partition("**")[0] for t in found if "**" in t)
     elif (method in ("rglob", "walk") and isinstance(call.func, ast.Attribute)) or (

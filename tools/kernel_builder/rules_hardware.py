@@ -70,11 +70,42 @@ def check_cuda(subject: Subject) -> Iterator[Finding]:
         return
 
 
-def _cuda_uses(subject: Subject) -> Iterator[tuple[Unit, ast.Call, str]]:
+def _cuda_uses(
+    subject: Subject,
+) -> Iterator[tuple[Unit, ast.Assert | ast.If | ast.Call, str]]:
+    yield from _demands(subject)
     for unit, call, name in subject.live_calls():
         shown = _cuda_use(subject, unit, call, name)
         if shown and not subject.caught(unit, call, _ERRORS):
             yield unit, call, shown
+
+
+def _demands(
+    subject: Subject,
+) -> Iterator[tuple[Unit, ast.Assert | ast.If, str]]:
+    """Find where the code refuses to go on without CUDA."""
+    asked = "torch.cuda.is_available()"
+    for unit, claim in subject.program.nodes(ast.Assert):
+        if (
+            _asks(subject, unit, claim.test, asked)
+            and subject.live(unit, claim)
+            and subject.reach.conditions.truth(unit, claim.test) is False
+        ):
+            yield unit, claim, f"assert {ast.unparse(claim.test)}"
+    for unit, branch in subject.program.nodes(ast.If):
+        stops = isinstance(branch.body[-1], ast.Raise)
+        if stops and _asks(subject, unit, branch.test, asked):
+            taken = subject.reach.conditions.truth(unit, branch.test)
+            if taken and subject.live(unit, branch):
+                yield unit, branch, f"if {ast.unparse(branch.test)}: raise"
+
+
+def _asks(subject: Subject, unit: Unit, test: ast.expr, name: str) -> bool:
+    return any(
+        subject.dotted(unit, node) == name
+        for node in ast.walk(test)
+        if isinstance(node, ast.Call)
+    )
 
 
 def _cuda_use(subject: Subject, unit: Unit, call: ast.Call, name: str) -> str:
@@ -106,6 +137,9 @@ def _is_cuda(subject: Subject, unit: Unit, expr: ast.expr) -> bool:
 
 
 def _boosting(subject: Subject, unit: Unit, call: ast.Call, name: str) -> str:
+    if name.endswith(("pytorch_lightning.Trainer", "lightning.Trainer")):
+        accelerator = subject.constant(unit, keyword(call, "accelerator"))
+        return f"{name}(accelerator='gpu')" if accelerator in ("gpu", "cuda") else ""
     if (
         name.startswith("catboost.")
         and subject.constant(unit, keyword(call, "task_type")) == "GPU"
@@ -182,16 +216,13 @@ def check_workers(subject: Subject) -> Iterator[Finding]:
     """S17: more loader workers than Kaggle has processors."""
     cpus = subject.profile.limits["cpu_count"]
     for unit, call, _ in subject.live_calls():
-        workers = subject.constant(unit, keyword(call, "num_workers"))
-        if isinstance(workers, int) and workers > cpus:
-            yield subject.found(
-                "S17",
-                "warning",
-                unit,
-                keyword(call, "num_workers") or call,
-                f"Kaggle has {cpus} vCPU: num_workers={workers}",
-                f"use at most {cpus}",
-            )
+        for word in ("num_workers", "dataloader_num_workers"):
+            value = keyword(call, word)
+            workers = subject.constant(unit, value)
+            if value is not None and isinstance(workers, int) and workers > cpus:
+                message = f"Kaggle has {cpus} vCPU: {word}={workers}"
+                fix = f"use at most {cpus}"
+                yield subject.found("S17", "warning", unit, value, message, fix)
 
 
 # -- S18

@@ -21,7 +21,7 @@ _LOOKS: Final = re.compile(
 SAMPLE: Final = re.compile(r"(?i)sample[_-]?sub")
 _SERVERS: Final = ("serve", "run_local_gateway")
 # An epoch loop this long is stopped by a clock or by early stopping, or by Kaggle.
-_LONG_LOOP: Final = 200
+_LONG_LOOP: Final = 100
 
 
 def _tables(subject: Subject) -> list[Write]:
@@ -213,8 +213,23 @@ def _training_loops(
             if not rounds or not unit.own or not subject.live(unit, loop):
                 continue
             inner = [n for n in ast.walk(loop) if isinstance(n, ast.For) and n != loop]
-            if any(map(_steps, inner)) and not _may_stop(loop, inner):
+            trains = any(map(_steps, inner)) or _calls_training(subject, unit, loop)
+            if trains and not _may_stop(loop, inner):
                 yield unit, loop, rounds
+
+
+def _calls_training(subject: Subject, unit: Unit, loop: ast.AST) -> bool:
+    """Say whether a loop calls a function of the kernel that loops over batches."""
+    for call in ast.walk(loop):
+        if not isinstance(call, ast.Call):
+            continue
+        name = subject.dotted(unit, call.func).replace("()", "")
+        found = subject.program.definition(name) if name else None
+        if found is not None and any(
+            _steps(node) for node in ast.walk(found[1]) if isinstance(node, ast.For)
+        ):
+            return True
+    return False
 
 
 def _rounds(subject: Subject, unit: Unit, loop: ast.For | ast.While) -> str:

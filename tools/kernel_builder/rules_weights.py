@@ -93,6 +93,8 @@ def _downloads(
 ) -> tuple[str, str, bool]:
     """Say what a call downloads, what to attach, and if torch's cache would do."""
     file = "the weights file"
+    if not name or name == "builtins.getattr()":
+        name = _looked_up(subject, unit, call)
     if name == "timm.create_model" or name.startswith("timm.models."):
         return (_timm(subject, unit, call), file, False)
     if _TORCHVISION.fullmatch(name):
@@ -106,10 +108,10 @@ def _downloads(
     if name in _NAMED_LOADERS:
         return (_named(subject, unit, call, name), "the model", True)
     if _FASTAI.fullmatch(name):
-        on = subject.constant(unit, keyword(call, "pretrained"))
+        on = subject.may_be(unit, keyword(call, "pretrained"), True)
         given = keyword(call, "pretrained") is not None
         what = f"{_last(name)} (pretrained is on by default)" if not given else ""
-        return (_last(name) + "(pretrained=True)" if on is True else what, file, True)
+        return (_last(name) + "(pretrained=True)" if on else what, file, True)
     if _SMP.fullmatch(name) and _last(name)[:1].isupper():
         return (_encoder(subject, unit, call, name), file, True)
     if _KERAS.fullmatch(name):
@@ -117,12 +119,27 @@ def _downloads(
     return ("", "", False)
 
 
+def _looked_up(subject: Subject, unit: Unit, call: ast.Call) -> str:
+    """Name what `getattr(models, name)(...)` or `models.__dict__[name](...)` calls."""
+    function = call.func
+    if isinstance(function, ast.Subscript):
+        base = subject.dotted(unit, function.value).removesuffix(".__dict__")
+        return f"{base}.model"
+    if (
+        isinstance(function, ast.Call)
+        and function.args
+        and subject.dotted(unit, function.func) == "builtins.getattr"
+    ):
+        return f"{subject.dotted(unit, function.args[0])}.model"
+    return ""
+
+
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
 def _timm(subject: Subject, unit: Unit, call: ast.Call) -> str:
-    if subject.constant(unit, keyword(call, "pretrained")) is not True:
+    if not subject.may_be(unit, argument(call, 1, "pretrained"), True):
         return ""
     given = ("checkpoint_path", "pretrained_cfg_overlay")
     if any(keyword(call, word) is not None for word in given):
@@ -133,9 +150,9 @@ def _timm(subject: Subject, unit: Unit, call: ast.Call) -> str:
 
 
 def _torchvision(subject: Subject, unit: Unit, call: ast.Call, name: str) -> str:
-    if subject.constant(unit, keyword(call, "pretrained")) is True:
+    if subject.may_be(unit, keyword(call, "pretrained"), True):
         return f"{_last(name)}(pretrained=True)"
-    if subject.constant(unit, keyword(call, "pretrained_backbone")) is True:
+    if subject.may_be(unit, keyword(call, "pretrained_backbone"), True):
         return f"{_last(name)}(pretrained_backbone=True)"
     for word in ("weights", "weights_backbone"):
         weights = keyword(call, word)

@@ -12,7 +12,7 @@ from typing import Final
 
 from kernel_builder.findings import Finding
 from kernel_builder.program import Unit
-from kernel_builder.rules_base import Rule, Subject, argument
+from kernel_builder.rules_base import Rule, Subject, argument, keyword
 from kernel_builder.rules_text import basename, is_probed, names_in
 from kernel_builder.values import BESIDE, UNKNOWN, on_kaggle
 
@@ -105,6 +105,8 @@ def written_path(
     if name in _WRITERS:
         position, label = _WRITERS[name]
         return argument(call, position, label)
+    if subject.program.definition(name.replace("()", "")) is not None:
+        return None  # the kernel's own function: what it does is seen inside
     if name in ("builtins.open", "gzip.open", "bz2.open"):
         return argument(call, 0, "file") if _is_write(subject, unit, call, 1) else None
     if name.endswith("zipfile.ZipFile") and _is_write(subject, unit, call, 1):
@@ -276,7 +278,7 @@ def check_scratch(subject: Subject) -> Iterator[Finding]:
                 message = f"{variable} is in /kaggle/working"
                 yield subject.found("S27", "warning", unit, node, message, fix)
     for unit, call, _ in subject.live_calls():
-        cache = argument(call, 99, "cache_dir")
+        cache = keyword(call, "cache_dir")
         if cache is not None and any(
             _in_working(t) for t in subject.texts(unit, cache)
         ):

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from kernel_builder.names import Binding, Scope
-from kernel_builder.program import Program, Unit
+from kernel_builder.assigned import Assigned
+from kernel_builder.program import Unit
 
 UNKNOWN: Final = "\0"
 # Stands before a path that starts at `__file__`; what follows is the local path.
@@ -57,15 +57,9 @@ _FIELDS: Final = re.compile(r"\{[^{}]*\}|%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]")
 
 
 @dataclass(eq=False)
-class Values:
-    """Evaluates constants and texts over a whole program.
+class Values(Assigned):
+    """Evaluates constants and texts over a whole program."""
 
-    `live` says whether a node can run on Kaggle at all; assignments that cannot do not
-    count.
-    """
-
-    program: Program
-    live: Callable[[Unit, ast.AST], bool] = lambda unit, node: True
     _busy: set[int] = field(default_factory=set)
     _texts: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
@@ -81,6 +75,14 @@ class Values:
         finally:
             self._busy.discard(id(expr))
         return default if value is _NOTHING else value
+
+    def possible(self, unit: Unit, expr: ast.expr | None) -> list[object]:
+        """Give every constant an expression may be bound to, as far as is known."""
+        whole = self.constant(unit, expr, _NOTHING)
+        if expr is None or whole is not _NOTHING:
+            return [] if whole is _NOTHING else [whole]
+        found = [self.constant(u, e, _NOTHING) for u, e in self.sources(unit, expr)]
+        return [value for value in found if value is not _NOTHING]
 
     def _constant(self, unit: Unit, expr: ast.expr) -> object:
         match expr:
@@ -119,96 +121,6 @@ class Values:
             return _NOTHING
         where, value = found[0]
         return self.constant(where, value, _NOTHING) if value else _NOTHING
-
-    def sources(self, unit: Unit, expr: ast.expr) -> list[tuple[Unit, ast.expr | None]]:
-        """Give the expressions a name, attribute or item may be bound to.
-
-        None stands for a value that only running code knows.
-        """
-        match expr:
-            case ast.Name():
-                scope = unit.scopes.of.get(id(expr), unit.scopes.top)
-                found = unit.scopes.lookup(expr.id, scope)
-                return self._of_bindings(unit, found[1]) if found else []
-            case ast.Attribute():
-                return self._of_attribute(unit, expr)
-            case ast.Subscript():
-                return self._of_item(unit, expr)
-            case _:
-                return []
-
-    def _of_bindings(
-        self, unit: Unit, bindings: Sequence[Binding]
-    ) -> list[tuple[Unit, ast.expr | None]]:
-        answer: list[tuple[Unit, ast.expr | None]] = []
-        for binding in bindings:
-            if not self.live(unit, binding.node):
-                continue
-            if binding.kind == "import":
-                answer.extend(self._of_import(binding.target))
-            elif binding.kind == "item" and binding.value is not None:
-                answer.extend(self._of_items(unit, binding.value))
-            elif binding.kind == "param":
-                answer.extend([(unit, binding.value), (unit, None)])
-            else:
-                answer.append((unit, binding.value))
-        return answer
-
-    def _of_import(self, target: str) -> list[tuple[Unit, ast.expr | None]]:
-        unit, rest = self.program.split(target)
-        if unit is None or not rest or "." in rest:
-            return [(self.program.entry, None)]
-        return self._of_bindings(unit, unit.scopes.top.names.get(rest, []))
-
-    def _of_items(
-        self, unit: Unit, iterable: ast.expr
-    ) -> list[tuple[Unit, ast.expr | None]]:
-        for where, value in [(unit, iterable), *self.sources(unit, iterable)]:
-            if isinstance(value, ast.List | ast.Tuple | ast.Set):
-                return [(where, item) for item in value.elts]
-        return [(unit, None)]
-
-    def _of_attribute(
-        self, unit: Unit, expr: ast.Attribute
-    ) -> list[tuple[Unit, ast.expr | None]]:
-        base = self.program.dotted(unit, expr.value)
-        if base is None:
-            return []
-        found = self.program.definition(base.removesuffix("()"))
-        if found is not None and isinstance(found[1], ast.ClassDef):
-            owner, _, scope = found
-            return self._of_class(owner, scope, expr.attr, base.removesuffix("()"))
-        module, rest = self.program.split(base)
-        if module is not None and not rest:
-            return self._of_bindings(module, module.scopes.top.names.get(expr.attr, []))
-        return []
-
-    def _of_class(
-        self, unit: Unit, scope: Scope, attribute: str, name: str
-    ) -> list[tuple[Unit, ast.expr | None]]:
-        answer = self._of_bindings(unit, scope.names.get(attribute, []))
-        for other in self.program.units:
-            for target, value in other.scopes.attributes.get(attribute, []):
-                base = self.program.dotted(other, target.value) or ""
-                if base.removesuffix("()") == name and self.live(other, target):
-                    answer.append((other, value))
-        return answer
-
-    def _of_item(
-        self, unit: Unit, expr: ast.Subscript
-    ) -> list[tuple[Unit, ast.expr | None]]:
-        key = self.constant(unit, expr.slice)
-        if not isinstance(key, str | int):
-            return []
-        answer: list[tuple[Unit, ast.expr | None]] = []
-        for where, value in self.sources(unit, expr.value):
-            if isinstance(value, ast.Dict):
-                for name, item in zip(value.keys, value.values, strict=True):
-                    if isinstance(name, ast.Constant) and name.value == key:
-                        answer.append((where, item))
-            elif isinstance(value, ast.List | ast.Tuple) and isinstance(key, int):
-                answer.extend((where, item) for item in value.elts[key : key + 1])
-        return answer
 
     def texts(self, unit: Unit, expr: ast.expr | None) -> tuple[str, ...]:
         """Give the texts an expression may have, at most 8, with UNKNOWN parts."""
@@ -250,6 +162,9 @@ class Values:
                 return [parent_of(t) for t in self.texts(unit, expr.value)]
             case ast.Subscript(value=ast.Attribute(attr="parents")):
                 return self._parents(unit, expr)
+            case ast.Attribute(attr="executable"):
+                known = self.program.dotted(unit, expr) == "sys.executable"
+                return ["python"] if known else [UNKNOWN]
             case _:
                 found = self.sources(unit, expr)
                 return [t for where, value in found for t in self.texts(where, value)]
