@@ -169,7 +169,7 @@ def test_outputs_of_a_run_that_came_in_between_are_not_taken(
 
     def overtaken(source: str) -> Outcome:
         done = run_source(source)
-        threading.Timer(0.3, overtake, [done]).start()
+        threading.Thread(target=overtake, args=[done]).start()
         return done
 
     def overtake(done: Outcome) -> None:
@@ -179,7 +179,8 @@ def test_outputs_of_a_run_that_came_in_between_are_not_taken(
 
     kaggle.run = overtaken
     kaggle.slow["ListKernelSessionOutput"] = 0.4
-    result = desk.push("--deadline", "0.04")
+    desk.run("push")
+    result = desk.run("wait", "--deadline", "0.04")
     assert result.code in (7, 8)
     assert "another run" in result.err
     assert list(desk.runs.glob("v*")) == []

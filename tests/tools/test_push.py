@@ -90,7 +90,7 @@ def test_the_session_cap_is_waited_for_no_longer_than_the_deadline(
     desk: Desk, kaggle: StandIn
 ):
     kaggle.answers["SaveKernel"] = {"ref": "", "url": "", "error": SESSION_CAP}
-    result = desk.push("--deadline", "0.02")
+    result = desk.push("--deadline", "0.05")
     assert result.code == 5
     assert len(kaggle.asked("SaveKernel")) > 1
 

@@ -1,5 +1,6 @@
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable
 
@@ -44,7 +45,8 @@ def test_an_end_that_is_not_proven_ends_at_the_deadline(
     desk: Desk, kaggle: StandIn, log: str
 ):
     kaggle.run = lambda source: Outcome("COMPLETE", log, OLD_FILES)
-    result = desk.push("--deadline", "0.015")
+    desk.run("push")
+    result = desk.run("wait", "--deadline", "0.015")
     assert result.code == 7
     assert "still shows the end of another run" in result.err
     assert not (desk.runs / "v1").exists()
@@ -53,11 +55,19 @@ def test_an_end_that_is_not_proven_ends_at_the_deadline(
 def test_a_run_without_end_ends_at_the_deadline_and_is_picked_up_later(
     desk: Desk, kaggle: StandIn
 ):
-    kaggle.run = slowly(kaggle, 3.0)
-    result = desk.push("--deadline", "0.04")
+    going_on = threading.Event()
+
+    def endless(source: str) -> Outcome:
+        going_on.wait(60)
+        return run_source(source)
+
+    kaggle.run = endless
+    desk.run("push")
+    result = desk.run("wait", "--deadline", "0.015")
     assert result.code == 7
     assert "still RUNNING" in result.err
     assert "`wait` picks it up again" in result.err
+    going_on.set()
     again = desk.run("wait")
     assert again.code == 0, again.text
     assert (desk.runs / "v1" / "submission.csv").exists()

@@ -39,6 +39,8 @@ from kernel_builder.retrying import span
 
 DRIVER = Path(__file__).with_name("client_driver.py")
 CALL_TIMEOUT = 30.0
+# Starting Python and importing the client takes this long at most, beside the call.
+START_SECONDS = 20.0
 # What Kaggle answered, decoded from JSON.
 Json = Any
 
@@ -153,9 +155,13 @@ class KaggleClient:
         on_event: Callable[[Json], None] | None,
         args: dict[str, Json],
     ) -> dict[str, Any]:
+        starting = self._process is None
         self._send({"op": op, "args": args})
         while True:
-            answer = self._receive(limit)
+            answer = self._receive(limit + START_SECONDS * starting)
+            if "started" in answer:
+                starting = False
+                continue
             if "event" not in answer:
                 self._keep_notes(answer.get("said", ""))
                 return answer

@@ -7,8 +7,9 @@ models were dropped, and hides the HTTP status.
 
 One request per line on stdin, `{"op": "status", "args": {...}}`; one answer per line on
 stdout, `{"ok": true, "value": ...}` or `{"ok": false, "kind": ..., "status": ...,
-"message": ...}`; while a file is downloaded or a log is followed, `{"event": ...}`
-lines before it. What the client prints is captured and comes along as `said`.
+"message": ...}`. Before it come `{"started": VERSION}` once the client is imported,
+and `{"event": ...}` while a file is downloaded or a log is followed. What the client
+prints is captured and comes along as `said`.
 
 This file imports nothing of kernel_builder: the client may live in another Python.
 """
@@ -350,6 +351,7 @@ def answer(client: list[Client], line: str, emit: Emit) -> dict[str, Any]:
             else:
                 if not client:
                     client.append(Client())
+                    emit({"started": client[0].version})
                 if op == "follow":
                     args["emit"] = emit
                 value = getattr(client[0], op)(**args)
