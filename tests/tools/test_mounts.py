@@ -121,6 +121,14 @@ def test_what_is_missing_is_said_with_every_place(tmp_path):
     assert '[sources] "competitions/tiny" = "path"' in text
 
 
+def test_an_archive_that_was_not_unpacked_is_pointed_out(tmp_path):
+    (tmp_path / "competitions").mkdir()
+    archive = tmp_path / "competitions/tiny.zip"
+    archive.write_bytes(b"")
+    with pytest.raises(UsageError, match=rf"unpack {archive} there"):
+        find_sources(SOURCES, Config(tmp_path), [tmp_path])
+
+
 def test_two_sources_at_one_place_are_refused(tmp_path):
     root = make(tmp_path / "input", ["datasets/one/same", "datasets/two/same"])
     both = {"dataset_sources": ["one/same", "two/same"]}

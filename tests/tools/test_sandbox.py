@@ -22,7 +22,7 @@ from kernel_builder.errors import UsageError
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 LOOK_AROUND = """
-    import json, os, sys, socket
+    import importlib.util, json, os, sys, socket
     def attempt(action):
         try:
             return repr(action())
@@ -42,6 +42,7 @@ LOOK_AROUND = """
         "repository": attempt(lambda: os.listdir(REPOSITORY)),
         "kit": attempt(lambda: __import__("kaggle_kit")),
         "tool": attempt(lambda: __import__("kernel_builder")),
+        "spec": attempt(lambda: importlib.util.find_spec("kaggle_kit")),
         "numpy": attempt(lambda: __import__("numpy").__name__),
         "stdin": sys.stdin.read(),
         "files": sorted(os.listdir("/proc/self/fd")),
@@ -98,6 +99,7 @@ def test_every_way_hides_files_network_credentials_and_the_kit(
     assert seen["resolve"] == "gaierror -3"
     assert seen["secret"] == "FileNotFoundError 2"
     assert seen["kit"] == seen["tool"] == "ModuleNotFoundError "
+    assert seen["spec"] == "None"
     assert seen["numpy"] == "'numpy'"
     assert seen["stdin"] == ""
     assert "example.com" in message_of(report, "R08")

@@ -113,11 +113,9 @@ def _end_marker(case: Case) -> list[Check]:
 
 
 def _submission(case: Case) -> list[Check]:
-    """Check submission.csv even after a crash: early ones may have been written."""
-    if not case.wants_submission:
+    """Check submission.csv; Kaggle looks at none of a run that failed."""
+    if not case.wants_submission or case.outcome.returncode != 0:
         return []
-    if case.outcome.returncode != 0 and not (case.working / NAME).is_file():
-        return []  # the crash is the cause; one reason is enough
     problems = verify_submission(case.working, case.sample)
     if not problems:
         against = "its sample" if case.sample else "no sample: only header and rows"

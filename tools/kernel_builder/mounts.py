@@ -217,8 +217,10 @@ def _newest(folder: Path, pattern: str, inner: str) -> Iterator[Path]:
 def _not_found(kind: str, ref: str, places: Sequence[Path], config: Config) -> str:
     looked = "".join(f"\n  {place}" for place in dict.fromkeys(places))
     name = NEW[kind].format(**_parts(kind, ref))
+    archives = [Path(f"{place}.zip") for place in places]
+    packed = next((f"\nunpack {path} there" for path in archives if path.is_file()), "")
     return (
-        f"the {kind} {ref} has no local folder; looked for{looked}\n"
+        f"the {kind} {ref} has no local folder; looked for{looked}{packed}\n"
         f"put its files at input/{name}, pass --input DIR, or name the folder in "
         f'{config.folder / CONFIG}: [sources] "{name}" = "path"'
     )

@@ -33,6 +33,7 @@ from kernel_builder.verify import find_sample
 
 USUAL = ("more rows", "one row", "unseen ids", "shuffled")
 KINDS = (*USUAL, "more files")
+SUFFIX = re.compile(r"\.[A-Za-z]\w{0,5}$")
 MOST_CLONES, FEWEST_CLONES = 500, 3
 
 
@@ -135,7 +136,7 @@ def _mutated(test: TestSet, out: Path, kind: str, rng: random.Random) -> Mutatio
             removed.append(table.path.name)
     for files in test.files:
         if kind != "shuffled":  # a folder has no order
-            entries[files.path.name] = _write_files(files, units, out)
+            entries[files.top.name] = _write_files(files, units, out)
     sample = out / test.sample.path.name
     rows = list(_rows(test.sample_rows, units, test.positional))
     test.sample.write(sample, rows, test.id_columns)
@@ -198,14 +199,38 @@ def _first_units(test: TestSet) -> list[str]:
 
 def _fresh_ids(ids: Sequence[str], count: int, rng: random.Random) -> list[str]:
     """New ids that look like the given ones: counted on, or of the same letters."""
-    split = [re.fullmatch(r"(.*?)(\d+)", id) for id in ids]
-    if split and all(split) and len({m.group(1) for m in split if m}) == 1:
-        numbers = [m.group(2) for m in split if m]
-        prefix = next(m.group(1) for m in split if m)
-        width = max(len(n) for n in numbers) if any(n[0] == "0" for n in numbers) else 0
-        width = width if len({len(n) for n in numbers}) == 1 else 0
-        start = max(int(number) for number in numbers) + 1
-        return [f"{prefix}{start + i:0{width}d}" for i in range(count)]
+    start, end = _common_ends(ids)
+    cores = [id[len(start) : len(id) - len(end)] for id in ids]
+    fresh = _counted_on(cores, count) or _alike(cores, count, rng)
+    return [f"{start}{core}{end}" for core in fresh]
+
+
+def _common_ends(ids: Sequence[str]) -> tuple[str, str]:
+    """The folder and the suffix that all ids share, as in `images/18353.jpg`."""
+    folders = {id[: id.rfind("/") + 1] for id in ids}
+    suffixes = {match[0] if (match := SUFFIX.search(id)) else "" for id in ids}
+    return (
+        folders.pop() if len(folders) == 1 else "",
+        suffixes.pop() if len(suffixes) == 1 else "",
+    )
+
+
+def _counted_on(ids: Sequence[str], count: int) -> list[str]:
+    """The numbers after the highest one; empty when the ids are not numbered."""
+    matches = [re.fullmatch(r"(.*?)(\d+)", id) for id in ids]
+    found = [match for match in matches if match is not None]
+    if len(found) < len(ids) or len({match.group(1) for match in found}) != 1:
+        return []
+    numbers = [match.group(2) for match in found]
+    padded = any(n[0] == "0" for n in numbers) and len({len(n) for n in numbers}) == 1
+    width = len(numbers[0]) if padded and len(numbers) > 1 else 0
+    first = max(int(number) for number in numbers) + 1
+    prefix = found[0].group(1)
+    return [f"{prefix}{first + i:0{width}d}" for i in range(count)]
+
+
+def _alike(ids: Sequence[str], count: int, rng: random.Random) -> list[str]:
+    """Ids of the same lengths, letters and separators, none of them given."""
     letters = sorted(set("".join(ids)) - set(SEPARATORS)) or list("abcdef")
     known, fresh, longer = set(ids), list[str](), ""
     while len(fresh) < count:
@@ -285,17 +310,31 @@ def _next_part(test: TestSet, table: Table) -> str:
 
 
 def _write_files(files: Files, units: Sequence[_Unit], out: Path) -> Path:
-    """Write the folder of these units' files, linked where possible."""
-    folder = out / files.path.name
-    folder.mkdir()
+    """Write the top folder with these units' files, linked where possible.
+
+    What belongs to no unit (training images beside test images) stays.
+    """
+    top = out / files.top.name
+    folder = top / files.path.relative_to(files.top)
+    folder.mkdir(parents=True)
+    owned = set(files.names.values())
+    for path in files.path.iterdir():
+        if path.name not in owned:
+            _place(path, folder / path.name)
+    if files.path != files.top:
+        for path in files.top.iterdir():
+            if path != files.path and not (top / path.name).exists():
+                _place(path, top / path.name)
     for unit in units:
-        name = files.names.get(unit.source)
-        if name is None:
-            continue
-        source = files.path / name
-        new = folder / (unit.id + name[len(unit.source) :])
-        if source.is_dir():
-            shutil.copytree(source, new, copy_function=link_or_copy)
-        else:
-            link_or_copy(str(source), str(new))
-    return folder
+        if name := files.names.get(unit.source):
+            # The name is the id, or its last part, and perhaps a suffix.
+            suffix = name[len(Path(unit.source).name) :]
+            _place(files.path / name, folder / (Path(unit.id).name + suffix))
+    return top
+
+
+def _place(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=link_or_copy)
+    else:
+        link_or_copy(str(source), str(target))

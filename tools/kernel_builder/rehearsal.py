@@ -19,6 +19,7 @@ Exit codes: 0 passed, 4 failed, 9 only submission.csv is wrong, 2 wrong usage.
 import argparse
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -281,6 +282,16 @@ def printer(stream: Any) -> Callable[[str], None]:  # noqa: ANN401 - any text st
     return show
 
 
+@contextlib.contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    """`kill` and `timeout` end a rehearsal as Ctrl-C does: nothing is left running."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def run(args: argparse.Namespace) -> int:
     """Build, rehearse, report; the exit code says which kind of failure it was."""
     from kernel_builder.build import build
@@ -289,7 +300,10 @@ def run(args: argparse.Namespace) -> int:
     run_id = uuid.uuid4().hex[:12]
     options = options_of(args, run_id)
     project = load_project(args.kernel, paths=args.path, inline=args.inline)
-    with tempfile.TemporaryDirectory(prefix="kaggle-kit-build-") as folder:
+    with (
+        _terminated_like_ctrl_c(),
+        tempfile.TemporaryDirectory(prefix="kaggle-kit-build-") as folder,
+    ):
         built = build(
             project,
             out=Path(folder),

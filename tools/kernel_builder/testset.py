@@ -15,16 +15,23 @@ from kernel_builder.mounts import CONFIG, Config
 from kernel_builder.tables import Table, read_table
 from kernel_builder.verify import find_sample
 
+MOST_FOLDERS = 20
 SEPARATORS = "_-/:. "
 TABLES = {".csv", ".parquet"}
+TEST_NAME = re.compile(r"(?<![a-z])test")
 PART = re.compile(r"^(.*?)(\d+)(\.\w+)$")
 
 
 @dataclass(frozen=True)
 class Files:
-    """A folder of test files; `names` by unit id."""
+    """A folder with a file (or folder) for each unit, which may hold others as well.
+
+    `top` is the entry of the competition's folder that it lies in, or is; `names` are
+    by unit id.
+    """
 
     path: Path
+    top: Path
     names: dict[str, str]
 
 
@@ -75,8 +82,9 @@ def read_test_set(folder: Path, config: Config) -> TestSet:
     if not tables and not folders:
         raise _cannot(folder, "no test file or folder was found", "test")
     known = set(ids).union(*(v for t in tables for v in t.keys.values()))
-    files = [f for f in (_files(p, known) for p in folders) if f is not None]
+    files = [_files(p, known) for p in folders]
     column, units = _units(tables, files, sample, ids, config)
+    files += _files_by_path(folder, units)
     linked = [t for t in tables if not column or column in t.keys]
     if not units:
         raise _cannot(folder, "nothing links the test files to the sample's ids", "id")
@@ -111,18 +119,36 @@ def _test_entries(folder: Path, config: Config) -> list[Path]:
     """The files and folders of the test set: `test = "pattern"`, else by their name."""
     if config.test:
         return sorted(folder.glob(config.test))
-    named = [p for p in sorted(folder.iterdir()) if "test" in p.name.lower()]
+    named = [p for p in sorted(folder.iterdir()) if TEST_NAME.search(p.name.lower())]
     return [p for p in named if p.is_dir() or p.suffix in TABLES]
 
 
-def _files(folder: Path, known: set[str]) -> Files | None:
-    """The entries of a folder by unit id: their name, or their stem."""
-    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    for id_of in (str, lambda name: name.split(".")[0]):
-        by_id = {id_of(name): name for name in names}
-        if len(by_id) == len(names) and known & by_id.keys():
-            return Files(folder, by_id)
-    return None
+def _files(top: Path, known: set[str]) -> Files:
+    """The folder, or one of its own folders, whose entries bear known ids.
+
+    Raises:
+        UsageError: there is none: renaming a unit would lose its file.
+    """
+    inner = sorted(path for path in top.iterdir() if path.is_dir())
+    for folder in (top, *inner[:MOST_FOLDERS]):
+        names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+        for id_of in (str, lambda name: name.split(".")[0]):
+            by_id = {id_of(name): name for name in names}
+            if len(by_id) == len(names) and known & by_id.keys():
+                return Files(folder, top, by_id)
+    raise _cannot(top, "its files bear none of the ids", "test")
+
+
+def _files_by_path(folder: Path, units: Sequence[str]) -> list[Files]:
+    """The folder of files that the ids themselves name, as `images/18353.jpg` does."""
+    parents = {Path(unit).parent for unit in units}
+    if len(parents) != 1 or not all((folder / unit).is_file() for unit in units):
+        return []
+    (parent,) = parents
+    if not parent.parts or ".." in parent.parts or parent.is_absolute():
+        return []
+    names = {unit: Path(unit).name for unit in units}
+    return [Files(folder / parent, folder / parent.parts[0], names)]
 
 
 def _units(

@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 MOST_EVENTS = 200
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0", "::")
@@ -150,32 +150,36 @@ class Monitor:
             raise gaierror(EAI_AGAIN, "Temporary failure in name resolution")
 
 
-class HiddenPackages:
-    """Packages of the user's own that happen to be installed beside torch.
+class VisiblePackages(importlib.machinery.PathFinder):
+    """Python's own finder, blind to the user's packages that lie beside torch.
 
-    They are found only where the kernel itself put them (embedded modules), never in
+    Those are found only where the kernel itself put them (embedded modules), never in
     the folders of Python: on Kaggle they are not installed.
     """
 
-    def __init__(self, names: Sequence[str], python: Sequence[str]) -> None:
-        self.names = set(names)
-        self.python = list(python)
+    hidden: ClassVar[set[str]] = set()
+    python: ClassVar[list[str]] = []
 
+    @classmethod
     def find_spec(
-        self,
-        name: str,
+        cls,
+        fullname: str,
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Look a hidden package up outside Python's own folders."""
-        if path is not None or name not in self.names:
-            return None
-        places = [p or os.getcwd() for p in sys.path]
-        places = [p for p in places if not _inside(os.path.abspath(p), self.python)]
-        spec = importlib.machinery.PathFinder.find_spec(name, places, target)
-        if spec is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return spec
+        """Look a hidden package up outside Python's own folders, others as usual."""
+        if path is None and fullname in cls.hidden:
+            folders = [p or os.getcwd() for p in sys.path]
+            path = [p for p in folders if not _inside(os.path.abspath(p), cls.python)]
+        return super().find_spec(fullname, path, target)
+
+
+def _hide_packages(names: Sequence[str], python: Sequence[str]) -> None:
+    VisiblePackages.hidden, VisiblePackages.python = set(names), list(python)
+    sys.meta_path[:] = [
+        VisiblePackages if finder is importlib.machinery.PathFinder else finder
+        for finder in sys.meta_path
+    ]
 
 
 def _forget_editable(allowed: Sequence[str]) -> None:
@@ -220,7 +224,7 @@ def _start() -> None:
     with open(config_path, encoding="utf-8") as file:
         config = json.load(file)
     _forget_editable([*config["own"], *config["python"]])
-    sys.meta_path.insert(0, HiddenPackages(config["hidden"], config["python"]))
+    _hide_packages(config["hidden"], config["python"])
     # A pipe is block-buffered: without this the log would come in lumps of 8 kB.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
