@@ -57,6 +57,11 @@ _PURE_BASES: Final = frozenset(
 )
 _PURE_BASE_FAMILIES: Final = ("typing.", "enum.", "collections.", "collections.abc.")
 _BUILTIN_NAMES: Final = frozenset(dir(builtins))
+_BUILTIN_BASES: Final = frozenset(
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+) | {"object", "dict", "list", "set", "tuple", "str", "int", "float"}
 _CALLED_BACK: Final = frozenset({"max", "min", "sorted", "map", "filter"})
 
 
@@ -218,6 +223,8 @@ class _Judging:
         if isinstance(node, ast.Call):
             node = node.func
         if isinstance(node, ast.Name) and self.is_builtin(node.id):
+            if node.id not in _BUILTIN_BASES:
+                self.risk()
             return
         target = self.target_of(node)
         if target is None:

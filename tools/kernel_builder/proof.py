@@ -234,18 +234,25 @@ def _names(emitted: Emitted, closure: Closure, renamed: set[str]) -> None:
     except (SyntaxError, ValueError) as error:
         raise ProofFailed(f"it does not parse: {error}") from None
     read = _global_reads(top)
-    bound = {symbol.get_name() for symbol in top.get_symbols() if _is_bound(symbol)}
-    bound |= _declared_global(top)
+    bound = _bound_names(top)
     missing = read - bound - set(dir(builtins))
-    if missing:
-        for module in closure.everything:
-            table = _table(module.text)
-            names = {s.get_name() for s in table.get_symbols() if _is_bound(s)}
-            lost = sorted(missing & names & (_global_reads(table) | renamed))
-            skipped = _skipped_names(module)
-            lost = [name for name in lost if name not in skipped]
-            if lost:
-                raise ProofFailed(f"`{lost[0]}` of {module.label} is missing")
+    if not missing:
+        return
+    # A name that a source reads without binding it is missing there too.
+    sources = [(module, _table(module.text)) for module in closure.everything]
+    bindings = [(module, table, _bound_names(table)) for module, table in sources]
+    for _, table, names in bindings:
+        missing -= _global_reads(table) - names
+    for module, table, names in bindings:
+        names -= _skipped_names(module)
+        lost = sorted(missing & names & (_global_reads(table) | renamed))
+        if lost:
+            raise ProofFailed(f"`{lost[0]}` of {module.label} is missing")
+
+
+def _bound_names(table: symtable.SymbolTable) -> set[str]:
+    names = {s.get_name() for s in table.get_symbols() if _is_bound(s)}
+    return names | _declared_global(table)
 
 
 def _skipped_names(module: Module) -> set[str]:
