@@ -111,6 +111,11 @@ IMPORTS: dict[str, Project] = {
         "ns.__spec__.loader is not None, len(list(ns.__path__)))\n",
         "ns/inner/leaf.py": "V = __package__\n",
     },
+    "a namespace of which nothing is used": {
+        "main.py": "import shared\nprint(shared.__name__, shared.__spec__.origin)\n",
+        "shared/one.py": "",
+        "shared/note.txt": "",
+    },
     "a lazy package __getattr__": {
         "main.py": "import lazy\nprint(dir(lazy))\nprint(lazy.heavy(2))\n"
         "try:\n    lazy.nothing\nexcept AttributeError as e:\n    print(e)\n",

@@ -13,7 +13,7 @@ from kernel_builder.emitted import Emitted
 from kernel_builder.modules import find_closure
 from kernel_builder.project import load_project
 
-FOLDER = re.compile(r"[^\s\"']*/kaggle-embed-[0-9a-f]{8}-[^/\s\"']+/")
+FOLDER = re.compile(r"[^\s\"'()]*/kaggle-embed-[0-9a-f]{8}-[^/\s\"']+/")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from kernel_builder.errors import UsageError
-from kernel_builder.inline import metadata_files
 from kernel_builder.metadata import FILE_NAME
 from kernel_builder.modules import Closure, DataFile, Finder, Module, load_module
 from kernel_builder.project import KIT
@@ -105,13 +104,24 @@ class _Search:
         if self._imports_by_name(own, files):
             named = any(f"{KIT}." in name for name in self._names(files))
             self._take_modules(code if named else own)
-        elif self._asks_place():
-            self._take_modules({n: p for n, p in own.items() if self._in_package(n)})
+        else:
+            place = self._asks_place()
+            self._take_modules(
+                {
+                    name: path
+                    for name, path in own.items()
+                    if (place and self._in_package(name)) or self._is_bare(name)
+                }
+            )
         for name, path in files.items():
             if name not in loose or self._in_package(name) or self._asks_place():
                 self.data[name] = DataFile(name, path)
-        for name, path in metadata_files(project.inline):
-            self.data[name] = DataFile(name, path)
+        if project.inline:
+            # Looking at installed distributions is slow; few builds need it.
+            from kernel_builder.inline import metadata_files
+
+            for name, path in metadata_files(project.inline):
+                self.data[name] = DataFile(name, path)
         return Companions(
             tuple(self.extra[name] for name in sorted(self.extra)),
             tuple(self.data[name] for name in sorted(self.data)),
@@ -120,7 +130,18 @@ class _Search:
 
     def _tops(self) -> list[str]:
         names = [module.name for module in self.closure.modules]
+        names += self.closure.namespaces
         return sorted({name.partition(".")[0] for name in names})
+
+    def _is_bare(self, name: str) -> bool:
+        """Say whether a file is in a namespace of which nothing else is reached."""
+        return any(
+            name.startswith(f"{space.replace('.', '/')}/")
+            and not any(
+                module.name.startswith(f"{space}.") for module in self.closure.modules
+            )
+            for space in self.closure.namespaces
+        )
 
     def _packages(self) -> Iterator[tuple[str, Path]]:
         """Give the files of every package that the kernel reaches."""

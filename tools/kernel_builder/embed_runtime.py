@@ -173,12 +173,16 @@ class _KkFiles:
 
         caller = sys._getframe(1)
         file = caller.f_globals.get("__file__")
-        if not self.notebook and file and Path(file).is_file():
-            lines = Path(file).read_text(encoding="utf-8").split("\n")
-            # Blank lines for this part: the kernel's own lines keep their numbers.
-            begin, end = lines.index("class _KkFiles:"), caller.f_lineno + 1
-            lines[begin:end] = [""] * (end - begin)
-            self.write(entry, "\n" + "\n".join(lines))
+        if file and not self.notebook:
+            try:
+                lines = Path(file).read_text(encoding="utf-8").split("\n")
+                begin, end = lines.index("class _KkFiles:"), caller.f_lineno + 1
+            except (OSError, ValueError):
+                pass  # compiled, or run from elsewhere
+            else:
+                # Blank lines for this part: the kernel's lines keep their numbers.
+                lines[begin:end] = [""] * (end - begin)
+                self.write(entry, "\n" + "\n".join(lines))
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         if set_file and (self.folder / entry).exists():
