@@ -1,4 +1,4 @@
-"""One thread per test process: several of them share the cores, and tensors are small."""
+"""One thread per test process: several share the cores, and the tensors are small."""
 
 import torch
 
