@@ -31,7 +31,8 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: Mapping[str, Any]) -> None:
     """Set the global generators to what `random_state` gave."""
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
+    # A run may go on with another number of GPUs; then theirs start anew.
+    if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
     kind, keys, position, has_gauss, gauss = state["numpy"]
     words = keys.numpy().astype(np.uint32)
