@@ -89,7 +89,7 @@ def test_a_gpu_kernel_gets_the_gpus(docker, tmp_path):
 
 def test_a_container_that_takes_too_long_is_killed_by_name(docker, tmp_path):
     (docker / "mode").write_text("slow")
-    report = run_kernel(tmp_path, GOOD, docker="kaggle/python", time_limit_s=1.0)
+    report = run_kernel(tmp_path, GOOD, docker="kaggle/python", time_limit_s=4.0)
 
     assert report.kaggle == "Notebook Timeout"
     (started, _), (ended, _) = calls_of(docker)[-2:]

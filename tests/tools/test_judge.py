@@ -144,6 +144,7 @@ def test_a_log_over_10_mb_is_cut_on_kaggle(tmp_path):
         ("memory", "R04", "Notebook Exceeded Allowed Compute"),
         ("silence", "R07", "Notebook Timeout"),
         ("not exiting", "R12", "Notebook Timeout"),
+        ("disk", "R05", ""),
     ],
 )
 def test_a_stopped_run_has_one_reason(stopped, id, kaggle, tmp_path):

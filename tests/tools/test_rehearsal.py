@@ -5,6 +5,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rehearsing import (
@@ -17,6 +18,7 @@ from rehearsing import (
     write_kernel,
 )
 
+from kernel_builder import meters
 from kernel_builder.errors import UsageError
 from kernel_builder.report import print_report
 
@@ -115,8 +117,8 @@ def test_a_submission_elsewhere_is_not_found(tmp_path):
 
 
 def test_a_run_over_time_is_stopped_and_named(tmp_path):
-    code = "print('started', flush=True)\nwhile True: pass"
-    report = run_kernel(tmp_path, code, time_limit_s=1.0)
+    code = "import time\nprint('started', flush=True)\ntime.sleep(60)"
+    report = run_kernel(tmp_path, code, time_limit_s=4.0)
 
     assert report.kaggle == "Notebook Timeout"
     assert "exceeded the max allowed execution duration" in message_of(report, "R01")
@@ -138,6 +140,19 @@ def test_memory_of_the_whole_tree_is_limited(tmp_path):
     assert report.peak_bytes > 200_000_000
 
 
+def test_a_kernel_that_would_fill_the_disk_is_stopped(tmp_path, monkeypatch):
+    room = iter([10**9, 10**9])
+    usage = SimpleNamespace
+    monkeypatch.setattr(
+        meters.shutil, "disk_usage", lambda path: usage(free=next(room, 10**6))
+    )
+    report = run_kernel(tmp_path, "import time; time.sleep(60)")
+
+    assert failed(report) == ["R05"]
+    assert "before this machine's disk was full" in message_of(report, "R05")
+    assert report.exit_code == 4
+
+
 def test_silence_without_cpu_is_a_hang(tmp_path):
     code = "import time; time.sleep(60)"
     report = run_kernel(tmp_path, code, silence_s=1.0)
@@ -152,7 +167,7 @@ def test_a_thread_that_keeps_the_process_alive_is_named(tmp_path):
     threading.Thread(target=time.sleep, args=(60,)).start()
     print("kaggle-kit run abc end", flush=True)
     """
-    options = {"run_id": "abc", "silence_s": 1.0, "submission": False}
+    options = {"run_id": "abc", "silence_s": 3.0, "submission": False}
     report = run_kernel(tmp_path, code, **options)
 
     assert "R12" in failed(report) or "R07" in failed(report)

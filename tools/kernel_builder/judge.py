@@ -81,7 +81,7 @@ def _exit_status(case: Case) -> list[Check]:
         text = f"stopped at the time limit of {limit}: Kaggle says {TIME_TEXT!r}"
         return _failed("R01", text, TIMEOUT)
     if outcome.stopped:
-        return []  # R04, R07 and R12 say it better
+        return []  # R04, R05, R07 and R12 say it better
     return _failed(
         "R01", f"Kaggle status would be ERROR: {_reason(outcome.returncode)}", kaggle
     )
@@ -143,6 +143,8 @@ def _memory(case: Case) -> list[Check]:
 def _outputs(case: Case) -> list[Check]:
     total, files = folder_size(case.working)
     text = f"{files} file{'s' * (files != 1)}, {size(total)} in /kaggle/working"
+    if case.outcome.stopped == "disk":
+        return _failed("R05", f"stopped before this machine's disk was full: {text}")
     if total > case.limits.working_bytes:
         limit = size(case.limits.working_bytes)
         return _warning("R05", f"out of disk at session end: {text}, limit {limit}")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,7 @@ class Limits:
         working_bytes, working_files: size of /kaggle/working.
         log_bytes: size at which Kaggle cuts the log.
         cpus: processors the run may use.
+        free_bytes: room that is left on this machine's disk at least.
     """
 
     wall_s: float = 43_200
@@ -76,6 +78,7 @@ class Limits:
     working_files: int = 500
     log_bytes: int = 10_000_000
     cpus: int = 4
+    free_bytes: int = 300_000_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class Outcome:
     Attributes:
         returncode: the kernel's own exit code, negative for a signal; None when it
             was stopped from outside.
-        stopped: why it was stopped: "time", "memory", "silence", "not exiting" or "".
+        stopped: why it was stopped: "time", "memory", "silence", "disk", "not exiting"
+            or "".
         cpu_s: processor seconds of the whole tree.
         peak_bytes: highest memory of the process tree; 0 where it cannot be read.
         left_overs: command lines of processes that outlived the kernel.
@@ -209,6 +213,7 @@ def supervise(
     *,
     limits: Limits,
     log: LiveLog,
+    working: Path,
     exit_file: Path,
     events_file: Path,
     end_marker: str | None = None,
@@ -225,7 +230,7 @@ def supervise(
         for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
             if stream is not None:
                 log.follow(stream, name)
-        _watch(process, watched, limits, log, end_marker)
+        _watch(process, watched, limits, log, working, end_marker)
     finally:
         if process.poll() is None:
             _stop(command)
@@ -252,10 +257,13 @@ def _watch(
     watched: _Watched,
     limits: Limits,
     log: LiveLog,
+    working: Path,
     end_marker: str | None,
 ) -> None:
     """Sample the tree until the process ends or a limit is passed."""
     poll = FAST_POLL_S
+    # Where less is free from the start, half of that must stay.
+    least_free = min(limits.free_bytes, shutil.disk_usage(working).free // 2)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(poll)
@@ -263,6 +271,8 @@ def _watch(
         poll = min(SLOW_POLL_S, poll * 1.2)
         _sample(process.pid, watched, log)
         watched.stopped = _limit_passed(watched, limits, log, end_marker)
+        if shutil.disk_usage(working).free < least_free:
+            watched.stopped = "disk"
         if watched.stopped:
             return
 

@@ -12,7 +12,14 @@ out/rehearsals/<slug>/<NNN>/:
 
 The data comes from --input DIR, or from input/ beside the kernel, in the repository or
 here: competitions/<slug>, datasets/<owner>/<slug>, models/..., notebooks/...
-`rehearsal.toml` beside the kernel may name other folders and describe the test set.
+`rehearsal.toml` beside the kernel may hold
+
+    submission = false    for a kernel of a competition that writes none
+    sample, test, id      file names (a pattern for test) and id column of the test set
+    hidden_rows = 28000   for the projected time
+    mutate = "hidden.py"  makes hidden tests: mutate(folder, out, kind, seed)
+    [sources]             "datasets/owner/slug" = "folder", and so on
+
 Exit codes: 0 passed, 4 failed, 9 only submission.csv is wrong, 2 wrong usage.
 """
 

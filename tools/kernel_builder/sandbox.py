@@ -132,6 +132,7 @@ def prepare(spec: Spec) -> None:
     for name in ("tmp", "home", "io", "etc", "input", "lib/kagglegym", "src", "root"):
         (scratch / name).mkdir(parents=True, exist_ok=True)
     (scratch / "programs").mkdir(exist_ok=True)
+    (scratch / "top").mkdir(exist_ok=True)
     for name in ("supervisor", "notebook", "enter"):
         (scratch / f"programs/{name}.py").write_text(program(name), encoding="utf-8")
     shutil.copyfile(spec.code, scratch / "src" / code_name(spec))
@@ -195,6 +196,8 @@ def file_system(spec: Spec) -> list[Step]:
     steps += [
         Step("rw", str(scratch / "tmp"), "/tmp"),
         Step("rw", str(scratch / "home"), "/root"),
+        # On disk, not in memory: kernels keep caches in /kaggle/temp.
+        Step("rw", str(scratch / "top"), "/kaggle"),
         Step("rw", str(scratch / "io"), IO),
         Step("ro", str(scratch / "programs"), PROGRAMS),
         Step("ro", str(scratch / "lib"), "/kaggle/lib"),

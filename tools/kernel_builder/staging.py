@@ -172,6 +172,7 @@ def _supervised(stage: Stage, spec: sandbox.Spec, folder: Path) -> Outcome:
             stage.isolation.command(spec),
             limits=stage.limits,
             log=log,
+            working=spec.working,
             exit_file=sandbox.exit_file(spec),
             events_file=sandbox.events_file(spec),
             end_marker=stage.end_marker,
