@@ -292,6 +292,9 @@ def test_every_push_is_recorded_with_its_source(desk: Desk):
     assert events["ended"]["status"] == "COMPLETE"
     assert events["fetched"]["validation"] == 0.97
     assert events["fetched"]["outputs"].endswith("v1")
+    desk.push()
+    hashes = [e["sha256"] for e in desk.record if e["event"] == "push"]
+    assert hashes[0] == hashes[1]
     table = desk.run("runs").out
     assert "complete" in table
     assert "0.97" in table
@@ -361,3 +364,15 @@ def test_sources_that_a_lost_answer_may_have_named(desk: Desk, kaggle: StandIn):
     result = desk.run("push", "--no-check")
     assert result.code == 0, result.text
     assert "not among the version's sources: g/m/pytorch/d/1" in result.out
+
+
+def test_what_checks_a_submission_is_missed_before_the_push(
+    desk: Desk, kaggle: StandIn, monkeypatch: pytest.MonkeyPatch
+):
+    desk.write(competition_sources=["digits"])
+    desk.write_sample()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = desk.push()
+    assert result.code == 2
+    assert "needs pandas" in result.err
+    assert kaggle.requests == []

@@ -1,7 +1,10 @@
 """Conclude a run that has ended on Kaggle: bring it home and judge it."""
 
+import argparse
+import importlib.util
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from kernel_builder.kernel_log import log_text, seconds_of_run
 from kernel_builder.live import LiveLog
 from kernel_builder.mounts import Source, find_sources, load_config
 from kernel_builder.outputs import Fetched, fetch_run
-from kernel_builder.remote import Located
+from kernel_builder.project import Project
+from kernel_builder.remote import Located, bundle_run
 from kernel_builder.retrying import span
 from kernel_builder.runs import Run, record_event
 from kernel_builder.source_map import from_json
@@ -84,7 +88,8 @@ def conclude(
             validation=validation_score(fetched.folder, log_text(ended.raw_log)),
         )
     size = sum(fetched.sizes.values())
-    log(f"{run.label}: {len(fetched.sizes)} files, {size:,} bytes in {fetched.folder}")
+    files = f"{len(fetched.sizes)} file{'s' * (len(fetched.sizes) != 1)}"
+    log(f"{run.label}: {files}, {size:,} bytes in {fetched.folder}")
     if ended.status != "COMPLETE":
         reason = ended.message or "see the log above"
         raise KernelFailed(
@@ -136,6 +141,23 @@ def check_submission(
         raise BadSubmission(f"{fetched.folder}: " + "; ".join(problems))
     against = f"against {sample}" if sample else "(no sample here: its form only)"
     log(f"{located.run.label}: submission.csv is good, checked {against}")
+
+
+def require_reader(args: argparse.Namespace, project: Project) -> None:
+    """See to it that a submission can be checked, before a session is spent on it.
+
+    Raises:
+        UsageError: there is a sample, and no pandas to read it.
+    """
+    future = bundle_run(args, project, Run("", ""))
+    if importlib.util.find_spec("pandas") is not None or not future.needs_submission:
+        return
+    sample = local_sample(future)
+    if sample is not None:
+        raise UsageError(
+            f"checking submission.csv against {sample} needs pandas in the tool's "
+            f"Python ({sys.executable}); install it, or push with --no-submission"
+        )
 
 
 def local_sample(located: Located) -> Path | None:

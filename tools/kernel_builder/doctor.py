@@ -4,7 +4,6 @@ import argparse
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Literal
 
 from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.client_setup import KEPT_VARIABLES
-from kernel_builder.errors import ToolError
+from kernel_builder.errors import ToolError, UsageError
+from kernel_builder.profile_env import find_python
 from kernel_builder.profiles import load_profile, profile_names
 from kernel_builder.project import load_project
 from kernel_builder.redaction import config_folders
@@ -242,18 +242,11 @@ def look_at_machine() -> Iterator[Symptom]:
     else:
         yield Symptom("ok", "no Docker: rehearse --docker is not possible (not needed)")
     for name in profile_names():
-        wanted = load_profile(name).python_version
-        number = ".".join(map(str, wanted))
-        found = sys.executable if sys.version_info[:2] == wanted else None
-        found = found or shutil.which(f"python{number}")
-        if found:
-            yield Symptom("ok", f"profile {name}: Python {number} is {found}")
-        else:
-            yield Symptom(
-                "warning",
-                f"profile {name}: no python{number} on the PATH",
-                f"install it (uv python install {number}); rehearse says more",
-            )
+        try:
+            found = find_python(load_profile(name).python_version, name)
+            yield Symptom("ok", f"profile {name}: {found}")
+        except UsageError as error:
+            yield Symptom("warning", f"profile {name}: {error}")
 
 
 def _works(command: list[str]) -> bool:

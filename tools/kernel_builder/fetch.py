@@ -12,9 +12,9 @@ from kernel_builder.project import load_project
 from kernel_builder.remote import (
     Located,
     add_remote_arguments,
+    bundle_run,
     kernel_id,
     locate_run,
-    located,
     open_client,
     patience_of,
 )
@@ -70,7 +70,7 @@ def fetch_foreign(
     project = load_project(args.kernel)
     kernel = kernel_id(project)
     foreign = Run(f"foreign-v{args.version}", kernel, version=args.version)
-    found = located(args, project, foreign)
+    found = bundle_run(args, project, foreign)
     ended = look_once(client, foreign, patience, proven=False)
     if ended is None:
         raise TimedOut(f"{foreign.label} has not ended yet")

@@ -1,23 +1,24 @@
 """Build a kernel, check it, push it through the client, and see it through."""
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kernel_builder.asking import Patience, ask
-from kernel_builder.build import add_build_options, build
+from kernel_builder.build import Built, add_build_options, build
 from kernel_builder.client import CallError, KaggleClient, as_error
-from kernel_builder.conclude import finish_run
+from kernel_builder.conclude import finish_run, require_reader
 from kernel_builder.errors import PushRefused, RehearsalFailed, UsageError
 from kernel_builder.profiles import load_profile
 from kernel_builder.project import Project, load_project
 from kernel_builder.remote import (
     add_remote_arguments,
+    bundle_run,
     kernel_id,
     live_log,
-    located,
     open_client,
     patience_of,
     say_what_runs_on,
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     kernel_id(project)
     if not args.no_check:
         check(args, project, log)
+    if args.wait:
+        require_reader(args, project)
     with open_client(args) as client:
         prepared = prepare(args, project, client, log)
         if args.rehearse:
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
             return 0
         with say_what_runs_on(pushed, log):
             live = live_log(args, pushed, log)
-            finish_run(client, located(args, project, pushed), patience, live)
+            finish_run(client, bundle_run(args, project, pushed), patience, live)
     return 0
 
 
@@ -153,7 +156,7 @@ def prepare(
         built=str(built.code_path.parent),
         commit=commit,
         dirty=dirty,
-        sha256=built.sha256,
+        sha256=source_hash(built),
         accelerator=accelerator_of(metadata),
         competition=next(iter(metadata.get("competition_sources") or ()), ""),
         cfg=read_cfg(project.entry.read_text(encoding="utf-8")),
@@ -163,6 +166,12 @@ def prepare(
     for note in built.notes:
         log(f"  {note}")
     return Prepared(prepared, project, built, metadata)
+
+
+def source_hash(built: Built) -> str:
+    """The sha256 of all sources that went in: the same for every push of them."""
+    texts = json.dumps(dict(built.source_map.sources), sort_keys=True)
+    return hashlib.sha256(texts.encode("utf-8")).hexdigest()
 
 
 def accelerator_of(metadata: dict[str, Any]) -> str:

@@ -140,10 +140,10 @@ def locate_run(
     run = find_run(project.root, kernel_id(project), args.run, args.version)
     if run.version is None:
         run = find_version(client, project, run, patience)
-    return located(args, project, run)
+    return bundle_run(args, project, run)
 
 
-def located(args: argparse.Namespace, project: Project, run: Run) -> Located:
+def bundle_run(args: argparse.Namespace, project: Project, run: Run) -> Located:
     """Bundle what concluding `run` needs."""
     config = load_config(project.entry.parent)
     competitions = (project.metadata.raw if project.metadata else {}).get(
