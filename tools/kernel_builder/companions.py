@@ -6,15 +6,23 @@ modules beside the kernel; where it asks for its own place, the data files there
 stays out, for its size or its nature, is said in a note.
 """
 
-import ast
 import os
 import re
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from kernel_builder.errors import UsageError
+from kernel_builder.evidence import (
+    asks_place,
+    config_names,
+    imports_by_name,
+    lists_folders,
+    prefixes,
+    strings,
+)
 from kernel_builder.metadata import FILE_NAME
 from kernel_builder.modules import Closure, DataFile, Finder, Module, load_module
 from kernel_builder.project import KIT
@@ -23,27 +31,7 @@ MAX_FILE: Final = 1_000_000
 MAX_IN_FOLDER: Final = 500
 MAX_FOLDERS: Final = 1_000
 
-# Code that may load a module no import statement names.
-_BY_NAME: Final = re.compile(
-    r"\b(?:import_module|__import__|spec_from_file_location|SourceFileLoader|exec_module"
-    r"|find_spec|find_loader|load_module|walk_packages|iter_modules|resolve_name"
-    r"|run_module|run_path|import_string|locate|extend_path|entry_points|Popen"
-    r"|subprocess|addsitedir|__path__|get_data|resources|pkg_resources"
-    r"|discover|loadTestsFromName)\b"
-    r"|\bsys\s*\.\s*(?:path|meta_path|path_hooks|executable)\b"
-    r"|\bos\s*\.\s*(?:system|exec\w+|spawn\w+|posix_spawn\w*)\b"
-    r"|(?<![.\w])(?:exec|eval)\s*\("
-)
-# Code that may look for files beside itself.
-_BY_PLACE: Final = re.compile(
-    r"\b(?:__file__|__path__|__spec__|__loader__|pkgutil|resources|pkg_resources"
-    r"|get_data|getsourcefile|getfile|getabsfile|find_spec|importlib|inspect|co_filename"
-    r"|FileSystemLoader|PackageLoader)\b"
-    r"|\bsys\s*\.\s*(?:path|modules|argv)\b"
-)
-_LISTS: Final = re.compile(r"\b(?:listdir|scandir|iterdir|r?glob|walk)\b")
 _PICKLED: Final = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".ckpt")
-_CONFIG: Final = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".txt", ".xml")
 _SECRET: Final = re.compile(
     r"(?i)^(?:kaggle\.json|access_token|credentials.*|client_secret.*"
     r"|service[-_]account.*|id_(?:rsa|dsa|ecdsa|ed25519).*|.*\.(?:pem|p12|pfx|keystore))$"
@@ -51,8 +39,7 @@ _SECRET: Final = re.compile(
 _SKIPPED_FOLDERS: Final = ("__pycache__", "node_modules", "site-packages")
 _SKIPPED_FILES: Final = (".pyc", ".pyo", ".pyi", "py.typed", ".ipynb", ".map.json")
 _BUILT: Final = "# kaggle-kit build"
-_DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_NAME: Final = re.compile(r"[A-Za-z_][\w.]*(?::[\w.]+)?")
+_NAME: Final = re.compile(r"[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True)
@@ -196,7 +183,7 @@ class _Search:
         if Path(entry.path) == self.closure.entry.path:
             return False
         try:
-            size = entry.stat().st_size
+            state = entry.stat()
         except OSError:
             self.notes.append(f"{prefix}{name}: a link that leads nowhere; left out")
             return False
@@ -205,11 +192,14 @@ class _Search:
         if _SECRET.match(name) and not name.endswith(".py"):
             self.notes.append(f"{prefix}{name}: looks like a credential; left out")
             return False
-        if size > MAX_FILE:
+        if state.st_size > MAX_FILE:
             self.notes.append(
-                f"{prefix}{name}: {size:,} bytes; left out, attach it as a dataset"
+                f"{prefix}{name}: {state.st_size:,} bytes; left out, attach it as a "
+                "dataset"
             )
             return False
+        if not stat.S_ISREG(state.st_mode):
+            return False  # a pipe or a socket
         return not (name.endswith(".py") and _is_built(Path(entry.path)))
 
     def _is_named(self, name: str) -> bool:
@@ -225,29 +215,29 @@ class _Search:
                 yield module.text
 
     def _asks_place(self) -> bool:
-        return any(_BY_PLACE.search(text) for text in self._texts())
+        return any(map(asks_place, self._texts()))
 
     def _imports_by_name(self, code: dict[str, Path], files: dict[str, Path]) -> bool:
         """Say whether running code may load a module that is not reached."""
         missed = [_dotted(name) for name in code if name not in self.reached]
         missed += [name.rpartition(".")[2] for name in missed]
-        unreached = {part for name in missed for part in _prefixes(name)}
+        unreached = {part for name in missed for part in prefixes(name)}
         unreached -= {module.name for module in self.closure.modules}
         if not unreached:
             return False
-        if any(_BY_NAME.search(text) for text in self._texts()):
+        if any(map(imports_by_name, self._texts())):
             return True
-        if self._asks_place() and any(_LISTS.search(text) for text in self._texts()):
+        if self._asks_place() and any(map(lists_folders, self._texts())):
             return True
         if any(name.endswith(_PICKLED) for name in files):
             return True
         names = self._names(files)
-        return any(not unreached.isdisjoint(_prefixes(name)) for name in names)
+        return any(not unreached.isdisjoint(prefixes(name)) for name in names)
 
     def _names(self, files: dict[str, Path]) -> Iterator[str]:
         """Give every text in the code and its configuration that may name a module."""
-        yield from _strings(module.tree for module in self.closure.everything)
-        yield from _config_names(files.values())
+        yield from strings(module.tree for module in self.closure.everything)
+        yield from config_names(files.values())
 
     def _take_modules(self, code: dict[str, Path]) -> None:
         for name, path in code.items():
@@ -311,29 +301,3 @@ def _dotted(name: str) -> str:
 
 def _target(dotted: str, is_package: bool) -> str:
     return dotted.replace(".", "/") + ("/__init__.py" if is_package else ".py")
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    parts = name.replace(":", ".").split(".")
-    for count in range(1, len(parts) + 1):
-        yield ".".join(parts[:count])
-
-
-def _strings(trees: Iterable[ast.Module]) -> Iterator[str]:
-    """Give the strings of the code that could be a module's name or a script's."""
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                name = node.value.removesuffix(".py").strip("./").replace("/", ".")
-                if _NAME.fullmatch(name):
-                    yield name
-
-
-def _config_names(paths: Iterable[Path]) -> Iterator[str]:
-    """Give the dotted names in configuration files."""
-    for path in paths:
-        if path.suffix in _CONFIG:
-            try:
-                yield from _DOTTED.findall(path.read_text("utf-8", "replace"))
-            except OSError:
-                continue

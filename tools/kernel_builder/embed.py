@@ -8,25 +8,19 @@ files behave as they do in the project.
 
 import ast
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from kernel_builder.companions import find_companions, target_of
+from kernel_builder.companions import find_companions
+from kernel_builder.embed_blocks import Block, make_block, make_blocks, quoted
 from kernel_builder.embed_proof import prove_blocks
 from kernel_builder.embed_runtime import FOLDER_PREFIX, RUNTIME
-from kernel_builder.embed_text import Literal, quote_bytes
 from kernel_builder.emitted import Cell, Emitted, Origin
-from kernel_builder.errors import ToolError
 from kernel_builder.header import header_lines
 from kernel_builder.modules import MAIN, Closure, Module
 from kernel_builder.sources import Source
 
-LIMIT: Final = 1_000_000
-"""Kaggle refuses a kernel source of this many bytes."""
-
-_RESERVE: Final = 20_000  # for the header, the banners and a notebook's JSON quoting
 _WIDTH: Final = 88
 _COOKIE: Final = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+.*$", re.ASCII)
 _OWN_PLACE: Final = re.compile(r"\b__file__\b|\bargv\s*\[\s*0\s*\]")
@@ -37,137 +31,14 @@ _NEEDS_FILE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Block:
-    """One file that the kernel carries.
-
-    `target` is its place in the temporary folder. `module` is empty for a data file.
-    A block that is not `needed` may be left out to keep the kernel below the limit.
-    """
-
-    target: str
-    label: str
-    module: str
-    literal: Literal
-    digest: str
-    text_lines: int
-    executable: bool
-    needed: bool
-
-    @property
-    def size(self) -> int:
-        """The bytes it takes in the kernel."""
-        return sum(len(line.encode()) + 1 for line in self.literal.lines)
-
-    def lines(self) -> list[str]:
-        """Give the statement that writes the file."""
-        options = list(self.literal.options)
-        if self.executable:
-            options.append("executable=True")
-        first, *rest = self.literal.lines
-        lines = [f"_kk.write({_quoted(self.target)}, {first}", *rest]
-        lines[-1] += "".join(f", {option}" for option in options) + ")"
-        return lines
-
-    def origins(self) -> list[Origin | None]:
-        """Give the origin of each of `lines()`."""
-        count = len(self.literal.lines)
-        shown = self.text_lines if self.module and self.literal.readable else 0
-        lines = [Origin(self.label, k, self.module) for k in range(1, shown + 1)]
-        return [None, *lines, *[None] * count][:count]
-
-
 def emit_embed(closure: Closure) -> Emitted:
     """Build the embed form of a kernel.
 
     Raises:
         ToolError: the modules that the kernel needs do not fit into Kaggle's limit.
     """
-    companions = find_companions(closure)
-    notes = list(companions.notes)
-    blocks = _modules(closure.modules, closure, True)
-    blocks += _modules(companions.extra, closure, False)
-    for item in companions.data:
-        data = item.path.read_bytes()
-        label = closure.project.label(item.path)
-        blocks.append(_block(item.name, label, "", data, item.path.stat().st_mode))
-    blocks = _fit(blocks, len(closure.entry.text.encode()), notes)
+    blocks, notes = make_blocks(closure, find_companions(closure))
     return _Page(closure, blocks, notes).emit()
-
-
-def _modules(
-    modules: tuple[Module, ...], closure: Closure, needed: bool
-) -> list[Block]:
-    return [
-        _block(
-            target_of(module),
-            module.label,
-            module.name,
-            module.path.read_bytes(),
-            needed=needed,
-        )
-        for module in modules
-    ]
-
-
-def _block(
-    target: str,
-    label: str,
-    module: str,
-    data: bytes,
-    mode: int = 0,
-    needed: bool = False,
-) -> Block:
-    digest = hashlib.sha256(data).hexdigest()
-    count = data.count(b"\n") + (not data.endswith(b"\n"))
-    return Block(
-        target,
-        label,
-        module,
-        quote_bytes(data),
-        digest,
-        count,
-        executable=bool(mode & 0o100),
-        needed=needed,
-    )
-
-
-def _fit(blocks: list[Block], entry: int, notes: list[str]) -> list[Block]:
-    """Leave out the largest files that no import names until the kernel fits.
-
-    Raises:
-        ToolError: the modules the kernel imports do not fit; the largest are named.
-    """
-    room = LIMIT - _RESERVE - entry - len(RUNTIME)
-    total = sum(block.size for block in blocks)
-    optional = sorted(
-        (block for block in blocks if not block.needed),
-        key=lambda block: (-block.size, block.target),
-    )
-    dropped = set()
-    for block in optional:
-        if total <= room:
-            break
-        total -= block.size
-        dropped.add(block.target)
-        notes.append(
-            f"{block.label}: left out, the kernel would pass {LIMIT:,} bytes with its "
-            f"{block.size:,}; attach it as a dataset if the kernel reads it"
-        )
-    if total > room:
-        raise ToolError(too_large(total + entry, {b.label: b.size for b in blocks}))
-    return [block for block in blocks if block.target not in dropped]
-
-
-def too_large(total: int, parts: dict[str, int]) -> str:
-    """Say that a kernel passes Kaggle's limit, and which parts are the largest."""
-    largest = sorted(parts.items(), key=lambda part: (-part[1], part[0]))[:5]
-    named = ", ".join(f"{label} ({size:,} bytes)" for label, size in largest)
-    return (
-        f"the built kernel would have {total:,} bytes and Kaggle refuses "
-        f"{LIMIT:,} or more; the largest parts are {named}. Move data to a Kaggle "
-        "dataset, or import less"
-    )
 
 
 @dataclass
@@ -236,7 +107,7 @@ class _Page:
         name = self.closure.entry.path.name
         texts = [module.text for module in self.closure.everything]
         uses_file = self._asks_for_itself()
-        call = f"_kk.finish({_quoted(name)}"
+        call = f"_kk.finish({quoted(name)}"
         clean = "del _kk, _KkFiles"
         script = call + (", set_file=True)" if uses_file else ")")
         banner = _banner(f"{self.closure.entry.label}: the kernel itself")
@@ -250,9 +121,10 @@ class _Page:
         shown = [f"{call})", clean]
         stem = re.escape(self.closure.entry.path.stem)
         named = re.compile(rf"\b(?:import|from)\s+{stem}\b|['\"]{stem}(?:\.py)?['\"]")
-        if any(_NEEDS_FILE.search(text) or named.search(text) for text in texts):
+        own = any(m.path == self.closure.entry.path for m in self.closure.modules)
+        if own or any(_NEEDS_FILE.search(t) or named.search(t) for t in texts):
             data = self.closure.entry.path.read_bytes()
-            block = _block(name, self.closure.entry.label, "", data)
+            block = make_block(name, self.closure.entry.label, data)
             shown = [*block.lines(), f"{call}, set_file=True)", clean]
         self.cells.append(Cell("code", "", "\n".join(shown), 0, collapsed=True))
 
@@ -339,8 +211,3 @@ def _digest(blocks: list[Block]) -> str:
     for block in blocks:
         whole.update(f"{block.target}\0{block.digest}\n".encode())
     return whole.hexdigest()[:8]
-
-
-def _quoted(name: str) -> str:
-    """Write a file's name as a string; one that cannot be shown is escaped."""
-    return json.dumps(name, ensure_ascii=False) if name.isprintable() else repr(name)
