@@ -145,17 +145,74 @@ def show_batch(
     return _gallery_grid(seen, captions, colours, columns, title, folder, name, rows)
 
 
+def show_pairs(
+    first: np.ndarray | Tensor,
+    second: np.ndarray | Tensor,
+    labels: Sequence[Any] | np.ndarray | Tensor | None = None,
+    *,
+    row_names: tuple[str, str] = ("before", "after"),
+    n: int = 20,
+    columns: int = 10,
+    class_names: Sequence[str] | None = None,
+    title: str = "Before and after",
+    folder: str | Path = "",
+    name: str = "pairs.png",
+) -> Path:
+    """Draw images above what became of them, for example originals and crops.
+
+    Args:
+        first: images of any layout that `show_images` takes.
+        second: as many of another kind; they may have another size.
+        labels: N classes (or other values to write above the pairs).
+        row_names: written beside the rows.
+        n: pairs to show.
+        columns: pairs per row.
+        class_names: names to write for the classes.
+        title: above the figure.
+        folder: where the file goes; the output directory by default.
+        name: of the file.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} images before and {len(second)} after")
+    above, below = _gallery_pixels(first[:n]), _gallery_pixels(second[:n])
+    size = max(above.shape[1], below.shape[1]), max(above.shape[2], below.shape[2])
+    known = [""] * len(above) if labels is None else list(labels[:n])
+    captions = [_gallery_caption(value, class_names) for value in known]
+    images, captions, rows = _gallery_pairs(
+        _gallery_framed(above, size), _gallery_framed(below, size), captions, columns
+    )
+    names = [row_names[row != "before"] for row in rows]
+    colours = ["black"] * len(images)
+    return _gallery_grid(images, captions, colours, columns, title, folder, name, names)
+
+
+def _gallery_framed(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge images (N, h, w[, 3]) to one size, keeping their shape, on grey."""
+    height, width = images.shape[1:3]
+    scale = min(size[0] / height, size[1] / width)
+    new = round(height * scale), round(width * scale)
+    rows = np.minimum(np.arange(new[0]) * height // new[0], height - 1)
+    columns = np.minimum(np.arange(new[1]) * width // new[1], width - 1)
+    framed = np.full((len(images), *size, *images.shape[3:]), 0.85, dtype=np.float32)
+    top, left = (size[0] - new[0]) // 2, (size[1] - new[1]) // 2
+    enlarged = images[:, rows][:, :, columns]
+    framed[:, top : top + new[0], left : left + new[1]] = enlarged
+    return framed
+
+
 def _gallery_pairs(
     original: np.ndarray, seen: np.ndarray, captions: Sequence[str], columns: int
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """Put every row of originals above the row of what became of them."""
-    # Only whole rows: a short one would set the pairs off against each other.
     columns = min(columns, len(seen))
     images, texts, rows = [], [], []
-    for start in range(0, len(seen) - columns + 1, columns):
+    for start in range(0, len(seen), columns):
         part = slice(start, start + columns)
-        images += [original[part], seen[part]]
-        texts += [*captions[part], *[""] * columns]
+        # Blank tiles fill the last row, so that the pairs stay above each other.
+        missing = columns - len(seen[part])
+        blank = np.full((missing, *seen.shape[1:]), np.nan, dtype=np.float32)
+        images += [original[part], blank, seen[part], blank]
+        texts += [*captions[part], *[""] * (missing + columns)]
         rows += ["before", "after"]
     return np.concatenate(images), texts, rows
 
@@ -219,6 +276,8 @@ def _gallery_grid(
         axes = figure.add_subplot()
         axes.set_title(title)
         for i, image in enumerate(images):
+            if np.isnan(image).any():
+                continue
             x, y = (i % columns) * (1 + _GALLERY_GAP), tops[i // columns]
             _gallery_tile(axes, image, x, y)
             caption = axes.text(x + 0.5, y - 0.04, captions[i], fontsize=font)

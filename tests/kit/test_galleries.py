@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 from kaggle_kit.augment import RandomAffine
 from kaggle_kit.batches import DeviceBatches
 from kaggle_kit.evaluate import evaluate_predictions
-from kaggle_kit.galleries import plot_top_losses, show_batch, show_images
+from kaggle_kit.galleries import (
+    plot_top_losses,
+    show_batch,
+    show_images,
+    show_pairs,
+)
 
 
 @pytest.fixture
@@ -136,6 +141,28 @@ def test_batches_of_a_loader_are_scaled_to_be_seen(tmp_path, axes):
     assert captions_of(axes[0]) == list("01234")
     show_batch([data[0][0]], folder=tmp_path)
     assert captions_of(axes[1]) == [""] * 5
+
+
+def test_pairs_of_different_sizes_stand_above_each_other(tmp_path, axes):
+    wide, square = images_of(5, (6, 12)), images_of(5, (8, 8))
+    show_pairs(
+        wide,
+        square,
+        ["a", "b", "c", "d", "e"],
+        row_names=("raw", "cropped"),
+        columns=2,
+        folder=tmp_path,
+    )
+    tiles = [tile.get_array().data for tile in axes[0].images]
+    assert len(tiles) == 10
+    assert {tile.shape for tile in tiles} == {(8, 12)}
+    np.testing.assert_allclose(tiles[0][1:7], wide[0] / 255, atol=1e-6)
+    np.testing.assert_allclose(tiles[3][:, 2:10], square[1] / 255, atol=1e-6)
+    texts = captions_of(axes[0])
+    assert texts[-6:] == ["raw", "cropped"] * 3
+    assert texts[:10] == ["a", "b", "", "", "c", "d", "", "", "e", ""]
+    with pytest.raises(ValueError, match="5 images before and 4 after"):
+        show_pairs(wide, square[:4], folder=tmp_path)
 
 
 def test_what_is_no_stack_of_images_is_refused(tmp_path):
