@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from kernel_builder.flat_reach import Plan
-from kernel_builder.flat_scopes import Unit
 from kernel_builder.flat_tables import Table, is_local, package_of
+from kernel_builder.flat_units import Unit
 from kernel_builder.modules import MAIN, STDLIB, absolute_base
 from kernel_builder.project import KIT
 

@@ -6,63 +6,25 @@ fail: a module that fails when it is imported must go on failing.
 """
 
 import ast
-import builtins
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from kernel_builder.flat_scopes import Unit
+from kernel_builder.flat_pure import (
+    BUILTIN_BASES,
+    BUILTIN_NAMES,
+    CALLED_BACK,
+    PURE_BASE_FAMILIES,
+    PURE_BASES,
+    PURE_BUILTIN_DECORATORS,
+    PURE_BUILTINS,
+    PURE_CALLS,
+    PURE_DECORATORS,
+    PURE_FAMILIES,
+    PURE_METHODS,
+)
 from kernel_builder.flat_tables import Table, Tables, Target, postpones_annotations
+from kernel_builder.flat_units import Unit
 from kernel_builder.project import KIT
-
-PURE_BUILTINS: Final = frozenset(
-    {"abs", "all", "any", "bin", "bool", "bytearray", "bytes", "chr", "complex", "dict"}
-    | {"divmod", "enumerate", "float", "frozenset", "hex", "int", "len", "list", "max"}
-    | {"min", "object", "oct", "ord", "pow", "range", "repr", "reversed", "round"}
-    | {"set", "slice", "sorted", "str", "sum", "tuple", "zip"}
-)
-# Whole families of functions that neither print nor depend on when they are called.
-_PURE_FAMILIES: Final = ("math.", "operator.", "itertools.", "collections.", "decimal.")
-PURE_CALLS: Final = frozenset(
-    {"re.compile", "pathlib.Path", "pathlib.PurePosixPath", "pathlib.PurePath"}
-    | {"typing.TypeVar", "typing.NewType", "typing.ParamSpec", "typing.NamedTuple"}
-    | {"typing.TypedDict", "typing.cast", "dataclasses.field", "enum.auto"}
-    | {"functools.partial", "types.MappingProxyType", "types.SimpleNamespace"}
-    | {"fractions.Fraction", "datetime.timedelta", "datetime.date"}
-    | {"string.Template", "os.path.join", "threading.Lock", "threading.RLock"}
-    | {"numpy.array", "numpy.asarray", "numpy.dtype", "numpy.arange", "numpy.linspace"}
-    | {"numpy.float32", "numpy.float64", "numpy.uint8", "numpy.int64", "numpy.sqrt"}
-    | {"numpy.zeros", "numpy.ones", "numpy.eye", "torch.Size", "torch.device"}
-)
-_PURE_METHODS: Final = frozenset(
-    {"copy", "count", "encode", "format", "fromkeys", "get", "index", "items", "join"}
-    | {"joinpath", "keys", "lower", "replace", "split", "splitlines", "startswith"}
-    | {"endswith", "strip", "title", "union", "upper", "values", "with_suffix"}
-)
-_PURE_DECORATORS: Final = frozenset(
-    {"abc.abstractmethod", "contextlib.asynccontextmanager"}
-    | {"contextlib.contextmanager", "dataclasses.dataclass", "enum.unique"}
-    | {"functools.cache", "functools.cached_property", "functools.lru_cache"}
-    | {"functools.singledispatch", "functools.total_ordering", "functools.wraps"}
-    | {"torch.enable_grad", "torch.inference_mode", "torch.no_grad", "typing.final"}
-    | {"typing.no_type_check", "typing.overload", "typing.override"}
-    | {"typing.runtime_checkable"}
-)
-_PURE_BUILTIN_DECORATORS: Final = frozenset({"classmethod", "property", "staticmethod"})
-_PURE_BASES: Final = frozenset(
-    {"abc.ABC", "torch.nn.Module", "torch.autograd.Function", "torch.optim.Optimizer"}
-    | {"torch.optim.optimizer.Optimizer", "torch.utils.data.Dataset"}
-    | {"torch.utils.data.IterableDataset", "torch.utils.data.Sampler"}
-    | {"torch.optim.lr_scheduler.LRScheduler", "threading.Thread"}
-    | {"json.JSONEncoder", "string.Formatter", "argparse.Action"}
-)
-_PURE_BASE_FAMILIES: Final = ("typing.", "enum.", "collections.", "collections.abc.")
-_BUILTIN_NAMES: Final = frozenset(dir(builtins))
-_BUILTIN_BASES: Final = frozenset(
-    name
-    for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-) | {"object", "dict", "list", "set", "tuple", "str", "int", "float"}
-_CALLED_BACK: Final = frozenset({"max", "min", "sorted", "map", "filter"})
 
 
 class Verdict(NamedTuple):
@@ -206,14 +168,14 @@ class _Judging:
 
     def known_decorator(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Name) and self.is_builtin(node.id):
-            return node.id in _PURE_BUILTIN_DECORATORS
+            return node.id in PURE_BUILTIN_DECORATORS
         if isinstance(node, ast.Attribute) and node.attr in ("setter", "deleter"):
             return isinstance(node.value, ast.Name)
         target = self.target_of(node)
         return (
             target is not None
             and target.kind == "ext"
-            and target.name in _PURE_DECORATORS
+            and target.name in PURE_DECORATORS
         )
 
     def base(self, node: ast.expr) -> None:
@@ -223,7 +185,7 @@ class _Judging:
         if isinstance(node, ast.Call):
             node = node.func
         if isinstance(node, ast.Name) and self.is_builtin(node.id):
-            if node.id not in _BUILTIN_BASES:
+            if node.id not in BUILTIN_BASES:
                 self.risk()
             return
         target = self.target_of(node)
@@ -231,9 +193,9 @@ class _Judging:
             self.keep = True
         elif target.kind == "own":
             self.keep = self.keep or self.notes_subclasses(target)
-        elif target.name not in _PURE_BASES:
+        elif target.name not in PURE_BASES:
             self.risk()
-            self.keep = self.keep or not target.name.startswith(_PURE_BASE_FAMILIES)
+            self.keep = self.keep or not target.name.startswith(PURE_BASE_FAMILIES)
 
     def notes_subclasses(self, target: Target) -> bool:
         table = self.tables.by_name[target.module]
@@ -299,7 +261,7 @@ class _Judging:
             return self.risk()
         bindings = self.table.bindings.get(node.id)
         if not bindings:
-            if node.id not in _BUILTIN_NAMES:
+            if node.id not in BUILTIN_NAMES:
                 self.risk()
         elif all(item.unit.first >= self.unit.first for item in bindings):
             self.risk()
@@ -319,12 +281,12 @@ class _Judging:
     def pure_callee(self, node: ast.Call) -> bool:
         function = node.func
         if isinstance(function, ast.Name) and self.is_builtin(function.id):
-            back = function.id in _CALLED_BACK
+            back = function.id in CALLED_BACK
             return function.id in PURE_BUILTINS and not (back and node.keywords)
         target = self.target_of(function)
         if target is not None and target.kind == "ext":
-            return target.name in PURE_CALLS or target.name.startswith(_PURE_FAMILIES)
-        if isinstance(function, ast.Attribute) and function.attr in _PURE_METHODS:
+            return target.name in PURE_CALLS or target.name.startswith(PURE_FAMILIES)
+        if isinstance(function, ast.Attribute) and function.attr in PURE_METHODS:
             return self.plain_value(function.value)
         return False
 
@@ -340,7 +302,7 @@ class _Judging:
         return False
 
     def is_builtin(self, name: str) -> bool:
-        return name in _BUILTIN_NAMES and name not in self.table.bindings
+        return name in BUILTIN_NAMES and name not in self.table.bindings
 
     def target_of(self, node: ast.expr) -> Target | None:
         return dotted_target(self.tables, self.table, node)

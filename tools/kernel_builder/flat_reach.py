@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kernel_builder.flat_inert import Verdict, judge
-from kernel_builder.flat_scopes import Unit, Use
 from kernel_builder.flat_tables import (
     Binding,
     Refusal,
@@ -15,6 +14,7 @@ from kernel_builder.flat_tables import (
     Target,
     postpones_annotations,
 )
+from kernel_builder.flat_units import Unit, Use
 from kernel_builder.modules import MAIN
 from kernel_builder.project import KIT
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from kernel_builder.flat_inert import judge
 from kernel_builder.flat_reach import Plan, collisions
-from kernel_builder.flat_scopes import Unit
 from kernel_builder.flat_seen import check_seen
 from kernel_builder.flat_tables import (
     Refusal,
@@ -18,6 +17,7 @@ from kernel_builder.flat_tables import (
     package_of,
     refuse,
 )
+from kernel_builder.flat_units import Unit
 from kernel_builder.modules import MAIN, absolute_base
 
 DENIED_NAMES: Final = frozenset(

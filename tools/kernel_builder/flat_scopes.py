@@ -8,68 +8,13 @@ walrus in one binds outside it, private names are mangled.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Final
 
-# Roles in which a class may be named without becoming a value that could be printed.
-CLASS_SAFE_ROLES: Final = frozenset(
-    {"call", "base", "annotation", "except", "test", "attr", "raise", "subscript"}
-    | {"iterate", "string"}
-)
-_ITERATING: Final = frozenset(
-    {"list", "tuple", "set", "frozenset", "sorted", "len", "iter", "enumerate", "zip"}
-    | {"sum", "max", "min", "reversed", "any", "all"}
-)
-_SHOWING: Final = frozenset({"print", "str", "repr", "format", "ascii"})
-_SHOWING_METHODS: Final = frozenset(
-    {"format", "debug", "info", "warning", "error", "critical", "log", "pprint"}
-    | {"pformat", "dumps", "write"}
-)
+from kernel_builder.flat_notes import Notes
+from kernel_builder.flat_units import CLASS_SAFE_ROLES, Unit, Use, statement_lines
+
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
-
-
-class Use(NamedTuple):
-    """One reading of a global name."""
-
-    name: str
-    node: ast.AST
-    role: str
-    in_function: bool
-
-
-@dataclass(eq=False)
-class Unit:
-    """One top-level statement.
-
-    `first` and `last` are its lines, decorators included. `binds` are the module names
-    it binds when it runs, each with the node that binds it; `global_binds` those that a
-    function in it binds through `global`. `shown` are expressions that become text for
-    people, each with the class around it. `assigned` and `attributes_set` are the
-    values that names and attributes receive anywhere in it, whatever the scope.
-    """
-
-    node: ast.stmt
-    first: int
-    last: int
-    binds: dict[str, ast.AST] = field(default_factory=dict)
-    global_binds: dict[str, ast.AST] = field(default_factory=dict)
-    uses: list[Use] = field(default_factory=list)
-    attributes: list[ast.Attribute] = field(default_factory=list)
-    strings: list[ast.Constant] = field(default_factory=list)
-    imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
-    class_values: list[ast.expr] = field(default_factory=list)
-    calls: list[ast.Call] = field(default_factory=list)
-    shown: list[tuple[ast.expr, str]] = field(default_factory=list)
-    assigned: dict[str, list[ast.expr]] = field(default_factory=dict)
-    attributes_set: dict[str, list[ast.expr]] = field(default_factory=dict)
-    parameters: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-
-    @cached_property
-    def names(self) -> set[str]:
-        """The global names it reads."""
-        return {use.name for use in self.uses}
 
 
 class _Scope:
@@ -88,18 +33,11 @@ def units_of(tree: ast.Module) -> list[Unit]:
     return [_Walker(node).unit for node in tree.body]
 
 
-def statement_lines(node: ast.stmt) -> tuple[int, int]:
-    """Give the first line (decorators included) and the last line of a statement."""
-    first = node.lineno
-    for decorator in getattr(node, "decorator_list", ()):
-        first = min(first, decorator.lineno)
-    return first, node.end_lineno or node.lineno
-
-
-class _Walker:
+class _Walker(Notes):
     """The walk over one top-level statement."""
 
     def __init__(self, node: ast.stmt) -> None:
+        super().__init__()
         first, last = statement_lines(node)
         self.unit = Unit(node, first, last)
         self.module = _Scope("module", None)
@@ -107,8 +45,6 @@ class _Walker:
         self.scopes = [self.module]
         self.class_name = ""
         self.annotation = False
-        self.roles: dict[int, str] = {}
-        self.safe: set[int] = set()
         self.visit(node)
         self._resolve()
 
@@ -120,21 +56,6 @@ class _Walker:
             self.children(node)
         else:
             method(self, node)
-
-    def children(self, node: ast.AST) -> None:
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if type(value) is list:
-                for item in value:
-                    if isinstance(item, ast.AST):
-                        self.visit(item)
-            elif isinstance(value, ast.AST):
-                self.visit(value)
-
-    def all(self, nodes: Iterable[ast.AST | None]) -> None:
-        for node in nodes:
-            if node is not None:
-                self.visit(node)
 
     def within(self, kind: str, work: Callable[[], None]) -> None:
         outer = self.scope
@@ -149,21 +70,6 @@ class _Walker:
         before, self.annotation = self.annotation, True
         self.visit(node)
         self.annotation = before
-
-    def role(self, node: ast.AST | None, role: str) -> None:
-        """Say in what role `node` is read: the names in it carry no value onwards."""
-        if isinstance(node, ast.Name):
-            self.roles[id(node)] = role
-        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
-            for item in node.elts:
-                self.role(item, role)
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            self.role(node.left, role)
-            self.role(node.right, role)
-        elif isinstance(node, ast.Subscript):
-            self.role(node.value, role)
-        elif node is not None:
-            self.safe.add(id(node))
 
     def bind(self, name: str, node: ast.AST, scope: _Scope | None = None) -> None:
         scope = scope or self.scope
@@ -192,13 +98,6 @@ class _Walker:
         else:
             self.bind(node.id, node)
 
-    def attribute(self, node: ast.Attribute) -> None:
-        self.unit.attributes.append(node)
-        self.role(node.value, "attr")
-        if node.attr == "__class__" and id(node) not in self.safe:
-            self.unit.class_values.append(node)
-        self.visit(node.value)
-
     def constant(self, node: ast.Constant) -> None:
         if type(node.value) is not str:
             return
@@ -215,100 +114,6 @@ class _Walker:
         for item in ast.walk(tree):
             if isinstance(item, ast.Name):
                 self.scope.uses.append((self.mangle(item.id), node, "string"))
-
-    def call(self, node: ast.Call) -> None:
-        self.unit.calls.append(node)
-        self.role(node.func, "call")
-        if isinstance(node.func, ast.Name):
-            self._call_of_name(node, node.func.id)
-            if node.func.id in _SHOWING:
-                self.show(*node.args)
-        elif (
-            isinstance(node.func, ast.Attribute) and node.func.attr in _SHOWING_METHODS
-        ):
-            self.show(*node.args, *(item.value for item in node.keywords))
-        for keyword in node.keywords:
-            if keyword.arg == "default_factory":
-                self.role(keyword.value, "call")
-        self.children(node)
-
-    def _call_of_name(self, node: ast.Call, name: str) -> None:
-        arguments = node.args
-        if name in ("isinstance", "issubclass") and len(arguments) == 2:
-            self.role(arguments[0] if name == "issubclass" else None, "test")
-            self.role(arguments[1], "test")
-        elif name == "super" and arguments:
-            self.role(arguments[0], "test")
-        elif name == "type" and len(arguments) == 1 and id(node) not in self.safe:
-            self.unit.class_values.append(node)
-        elif name == "map" and arguments:
-            if isinstance(arguments[0], ast.Name) and arguments[0].id in _SHOWING:
-                self.show(*arguments[1:])
-        elif name == "cast" and arguments:
-            self.role(arguments[0], "annotation")
-        elif name in _ITERATING:  # the members of an enum
-            for argument in arguments:
-                if isinstance(argument, ast.Name):
-                    self.role(argument, "iterate")
-
-    def show(self, *nodes: ast.expr) -> None:
-        self.unit.shown.extend((node, self.class_name) for node in nodes)
-
-    def formatted(self, node: ast.FormattedValue) -> None:
-        self.show(node.value)
-        self.children(node)
-
-    def operation(self, node: ast.BinOp) -> None:
-        if isinstance(node.op, ast.Mod) and isinstance(
-            node.left, ast.Constant | ast.JoinedStr
-        ):
-            self.show(node.right)
-        self.children(node)
-
-    def assignment(self, node: ast.Assign) -> None:
-        for target in node.targets:
-            self.assign(target, node.value)
-        self.children(node)
-
-    def assign(self, target: ast.expr, value: ast.expr) -> None:
-        """Note what a name or an attribute may hold."""
-        if isinstance(target, ast.Name):
-            self.unit.assigned.setdefault(target.id, []).append(value)
-        elif isinstance(target, ast.Attribute):
-            self.unit.attributes_set.setdefault(target.attr, []).append(value)
-        elif isinstance(target, ast.Starred):
-            self.assign(target.value, value)
-        elif isinstance(target, ast.Tuple | ast.List):
-            parts = value.elts if isinstance(value, ast.Tuple | ast.List) else []
-            same = len(parts) == len(target.elts)
-            for number, item in enumerate(target.elts):
-                self.assign(item, parts[number] if same else value)
-
-    def with_(self, node: ast.With | ast.AsyncWith) -> None:
-        for item in node.items:
-            if item.optional_vars is not None:
-                self.assign(item.optional_vars, item.context_expr)
-        self.children(node)
-
-    def compare(self, node: ast.Compare) -> None:
-        for operand in (node.left, *node.comparators):
-            self.role(operand, "test")
-        self.children(node)
-
-    def subscript(self, node: ast.Subscript) -> None:
-        self.role(node.value, "subscript")
-        self.children(node)
-
-    def loop(self, node: ast.For | ast.AsyncFor) -> None:
-        if isinstance(node.iter, ast.Name):
-            self.role(node.iter, "iterate")
-        self.assign(node.target, node.iter)
-        self.children(node)
-
-    def raised(self, node: ast.Raise) -> None:
-        self.role(node.exc, "raise")
-        self.role(node.cause, "raise")
-        self.children(node)
 
     def named(self, node: ast.NamedExpr) -> None:
         scope = self.scope

@@ -11,9 +11,9 @@ from typing import Final
 
 from kernel_builder.flat_inert import dotted_target
 from kernel_builder.flat_reach import Plan
-from kernel_builder.flat_scopes import CLASS_SAFE_ROLES, Unit
 from kernel_builder.flat_shown import Shown
 from kernel_builder.flat_tables import Refusal, Table, Target, refuse
+from kernel_builder.flat_units import CLASS_SAFE_ROLES, Unit
 from kernel_builder.project import KIT
 
 # Modules that look at code, frames, files or names: they would see one file.

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from kernel_builder.flat_inert import dotted_target
 from kernel_builder.flat_reach import Plan
-from kernel_builder.flat_scopes import Unit
 from kernel_builder.flat_tables import Refusal, Table, Target, refuse
+from kernel_builder.flat_units import Unit
 
 # Bases that bring no readable repr.
 _PLAIN_BASES = frozenset(

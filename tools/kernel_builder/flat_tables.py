@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from kernel_builder.errors import ToolError
-from kernel_builder.flat_scopes import Unit, units_of
+from kernel_builder.flat_scopes import units_of
+from kernel_builder.flat_units import Unit
 from kernel_builder.modules import (
     MAIN,
     Closure,

@@ -15,8 +15,8 @@ from kernel_builder.flat_imports import (
     wanted_imports,
 )
 from kernel_builder.flat_reach import Plan
-from kernel_builder.flat_scopes import Unit
 from kernel_builder.flat_tables import Table, future_names, is_local
+from kernel_builder.flat_units import Unit
 from kernel_builder.header import header_lines
 from kernel_builder.modules import MAIN
 from kernel_builder.sources import Source

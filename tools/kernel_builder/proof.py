@@ -15,8 +15,8 @@ from typing import Final
 
 from kernel_builder.emitted import Emitted, Origin
 from kernel_builder.errors import ToolError
-from kernel_builder.flat_scopes import statement_lines
 from kernel_builder.flat_tables import is_skipped
+from kernel_builder.flat_units import statement_lines
 from kernel_builder.modules import MAIN, Closure, Finder, Module, walk_imports
 from kernel_builder.proof_lines import own_lines, used_statements
 

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 
 from kernel_builder.emitted import Emitted, Origin
-from kernel_builder.flat_scopes import statement_lines
+from kernel_builder.flat_units import statement_lines
 from kernel_builder.modules import MAIN, Closure, Module
 
 Used = set[tuple[str, int]]
