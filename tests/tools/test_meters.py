@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -7,6 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernel_builder import meters
 from kernel_builder.livelog import LiveLog, _lines
 from kernel_builder.meters import (
     Process,
@@ -58,6 +60,14 @@ def alive(pid):
         return stat.rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_without_proc_the_tree_is_read_by_ps(monkeypatch):
+    monkeypatch.setattr(meters, "_all_processes", meters._from_ps)
+    tree = process_tree(os.getpid())
+
+    assert tree[0].pid == os.getpid()
+    assert tree[0].memory > 1_000_000
 
 
 def test_shared_pages_count_once():

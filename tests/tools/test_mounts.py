@@ -56,6 +56,13 @@ def test_input_may_be_the_competitions_own_folder(tmp_path):
     assert find_sources(only, Config(tmp_path), [], data)[0].folder == data
 
 
+def test_a_root_without_the_competition_is_not_taken_for_it(tmp_path):
+    root = make(tmp_path / "data", ["other"])
+    only = {"competition_sources": ["tiny"]}
+    with pytest.raises(UsageError, match="the competition tiny has no local folder"):
+        find_sources(only, Config(tmp_path), [], root)
+
+
 def test_a_bare_script_gets_its_input_as_a_competition(tmp_path):
     data = make(tmp_path, ["digits"]) / "digits"
     (source,) = find_sources(None, Config(tmp_path), [], data)

@@ -1,9 +1,10 @@
 """The command as a user types it: build, rehearse, report, exit code."""
 
 import json
+import textwrap
 
 import pytest
-from rehearsing import GOOD, write_kernel
+from rehearsing import GOOD, write_competition, write_kernel
 
 from kernel_builder.cli import main
 
@@ -45,6 +46,21 @@ def test_a_traceback_leads_back_to_the_module(form, here, capsys):
     assert 'kernel.py", line 4' in report
     assert 'helper.py", line 6, in broken' in report
     assert "KeyError: 'missing'" in report
+
+
+def test_a_bare_script_needs_no_metadata(here, capsys):
+    (here / "script.py").write_text("import os\nprint(os.listdir('/kaggle/input'))\n")
+
+    assert main(["rehearse", "script.py"]) == 0
+    assert "[]\n" in capsys.readouterr().out
+
+
+def test_a_bare_script_is_judged_by_the_sample_of_its_input(here, capsys):
+    write_competition(here / "tiny")
+    (here / "script.py").write_text(textwrap.dedent(GOOD))
+
+    assert main(["rehearse", "script.py", "--input", "tiny"]) == 0
+    assert "(checked against its sample)" in capsys.readouterr().out
 
 
 def test_a_bad_submission_ends_with_9(here, capsys):

@@ -197,7 +197,7 @@ def _places(
     if given is not None:
         _require_folder(given)
         yield from (given / new, given / old)
-        if kind == "competition":
+        if kind == "competition" and _is_competition(given, reference):
             yield given
     for root in roots:
         yield from (root / new, root / old)
@@ -205,6 +205,13 @@ def _places(
         for out in outputs:
             yield from _newest(out / "runs" / parts["slug"], "v*", "outputs")
             yield from _newest(out / "rehearsals" / parts["slug"], "[0-9]*", "output")
+
+
+def _is_competition(folder: Path, slug: str) -> bool:
+    """Whether a folder can be the competition's own: a root holds only folders."""
+    if folder.resolve().name == slug:
+        return True
+    return any(path.is_file() for path in folder.iterdir())
 
 
 def _newest(folder: Path, pattern: str, inner: str) -> Iterator[Path]:

@@ -192,7 +192,8 @@ def _check_lines(report: RehearsalReport) -> list[str]:
     lines = []
     for (word, id, message), runs in grouped.items():
         first = next(c for c in report.checks if c.id == id and c.run == runs[0])
-        where = ", ".join(runs) if word != "ok" else f"{len(runs)} runs"
+        times = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+        where = ", ".join(runs) if word != "ok" else times
         where = f" [{where}]" if len(report.runs) > 1 else ""
         lines.append(f"{word:4} {id}{where} {message or first.message}")
     return lines

@@ -272,7 +272,10 @@ def environment(spec: Spec) -> dict[str, str]:
         "KAGGLE_DATA_PROXY_URL": "https://dp.kaggle.net",
         "KAGGLE_DATA_PROXY_PROJECT": "kaggle-161607",
         "KAGGLE_KERNEL_INTEGRATIONS": "",
+        "KAGGLE_GRPC_DATA_PROXY_URL": "dp.kaggle.net:443",
+        "KAGGLE_DOCKER_IMAGE": "rehearsal",
         "KAGGLE_CONTAINER_NAME": "rehearsal",
+        "KAGGLE_GCP_ZONE": "rehearsal",
         "KAGGLE_KIT_REHEARSAL": "1",
         **spec.variables,
     }
