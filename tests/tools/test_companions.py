@@ -1,9 +1,10 @@
 """What goes along because only running code can name it, and what stays out."""
 
+import os
 from pathlib import Path
 
 import pytest
-from same_behaviour import embed, write_project
+from same_behaviour import embed, run, write_project
 
 from kernel_builder.companions import Companions, find_companions
 from kernel_builder.embed import emit_embed
@@ -169,3 +170,19 @@ def test_executable_files_stay_executable(tmp_path: Path) -> None:
     (tmp_path / "pkg" / "run.sh").chmod(0o755)
     emitted = emit_embed(find_closure(load_project(kernel)))
     assert "executable=True" in emitted.text
+
+
+def test_pipes_stay_out_and_odd_names_come_along(tmp_path: Path) -> None:
+    files = {
+        "main.py": "import os, pkg\nfolder = os.path.dirname(pkg.__file__)\n"
+        "names = [n for n in os.listdir(folder) if n[0] != '_']\n"
+        "print(sorted(map(os.fsencode, names)))\n",
+        "pkg/__init__.py": "",
+        "pkg/a\n'b' \"c\".txt": "x",
+    }
+    kernel = write_project(files, tmp_path / "p")
+    (tmp_path / "p" / "pkg" / os.fsdecode(b"bad\xff.txt")).write_text("y")
+    os.mkfifo(tmp_path / "p" / "pkg" / "pipe")
+    embed(kernel, tmp_path / "o")
+    seen = run(tmp_path / "o" / "main.py", tmp_path / "run")
+    assert seen.stdout == "[b'a\\n\\'b\\' \"c\".txt', b'bad\\xff.txt']\n", seen.stderr

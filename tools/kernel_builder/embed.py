@@ -100,7 +100,9 @@ class _Page:
         size = len(self.text) - 1 - len(block.literal.lines)
         self.origins[size : size + len(block.literal.lines)] = block.origins()
         shown = "\n".join(self.text[first - 1 : -1])
-        self.cells.append(Cell("code", block.label, shown, first, collapsed=True))
+        self.cells.append(
+            Cell("code", _shown(block.label), shown, first, collapsed=True)
+        )
 
     def _finish(self) -> None:
         """Close the blocks, and in a notebook also carry the kernel's own text."""
@@ -209,5 +211,6 @@ def _shown(name: str) -> str:
 def _digest(blocks: list[Block]) -> str:
     whole = hashlib.sha256(RUNTIME.encode())
     for block in blocks:
-        whole.update(f"{block.target}\0{block.digest}\n".encode())
+        line = f"{block.target}\0{block.digest}\n"
+        whole.update(line.encode("utf-8", "surrogateescape"))
     return whole.hexdigest()[:8]
