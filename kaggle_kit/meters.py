@@ -96,7 +96,15 @@ class PassMeter:
             target: Targets as the batches gave them; (B, ...) or a tuple of such.
             comparable: False when the loss saw other targets (mixed ones): metrics
                 against the plain targets would then mean nothing.
+
+        Raises:
+            ValueError: The loss is not one number.
         """
+        if loss.ndim:
+            raise ValueError(
+                f"the loss must be one number, the mean over the batch; it has shape "
+                f"{tuple(loss.shape)}: use reduction='mean'"
+            )
         self.losses.append(loss.detach())
         self._weights.append(count_items(target))
         self._comparable = self._comparable and comparable

@@ -407,6 +407,20 @@ def test_training_without_targets_is_an_error():
         learner.fit(1)
 
 
+def test_a_loss_per_item_is_refused():
+    learner = Learner(
+        small_net(),
+        small_data(),
+        nn.CrossEntropyLoss(reduction="none"),
+        device="cpu",
+        log=lambda line: None,
+    )
+    with pytest.raises(
+        ValueError, match=r"must be one number, .* it has shape \(32,\)"
+    ):
+        learner.fit(1)
+
+
 def test_predict_keeps_no_gradient_and_uses_eval_mode():
     learner = small_learner()
     x, _ = digits(8)
