@@ -78,6 +78,19 @@ TRIPS = {
             HERE = Path(__file__).parent
             torch.save({}, HERE / "model.pt")  # !
             """,
+        "through parameters": """
+            import pandas as pd
+            class Saver:
+                def __init__(self, folder):
+                    self.folder = folder
+                def save(self, table, name):
+                    table.to_csv(f"{self.folder}/{name}")  # !
+            def write(path, text="x"):
+                with open(path, "w") as file:  # !
+                    file.write(text)
+            Saver("/kaggle/input/titanic").save(pd.DataFrame(), "a.csv")
+            write("/kaggle/input/titanic/b.txt")
+            """,
         "through a constant of a class": """
             import os
             class CFG:
@@ -104,6 +117,12 @@ TRIPS = {
             """,
     },
     "S20": {
+        "through a parameter": """
+            import glob
+            def first(pattern):
+                return glob.glob(pattern, recursive=True)[0]  # !
+            train = first("/kaggle/input/**/train.csv")
+            """,
         "walks": """
             import glob
             import os
@@ -218,6 +237,15 @@ PASSES = {
             shutil.copy("/kaggle/input/titanic/train.csv", "/tmp/train.csv")
             open("/kaggle/input/titanic/train.csv").close()
             Path("/kaggle/temp").mkdir()
+            """,
+        "through parameters": """
+            import os
+            def write(path, text="x"):
+                with open(path, "w") as file:
+                    file.write(text)
+            write("/tmp/b.txt")
+            if not os.path.exists("/kaggle"):
+                write("/kaggle/input/titanic/b.txt")
             """,
         "not on Kaggle": """
             import os

@@ -164,6 +164,16 @@ M05_TRIPS = {
         from catboost import CatBoostClassifier
         model = CatBoostClassifier(task_type="GPU")  # !
         """,
+    "an assertion": "import torch\nassert torch.cuda.is_available()  # !\n",
+    "a refusal": """
+        import torch
+        if not torch.cuda.is_available():  # !
+            raise RuntimeError("no GPU")
+        """,
+    "lightning": """
+        import pytorch_lightning as pl
+        trainer = pl.Trainer(accelerator="gpu", devices=1)  # !
+        """,
     "config": """
         import torch
         class CFG:

@@ -32,6 +32,9 @@ TRIPS = {
             subprocess.check_call([sys.executable, "-m", "pip", "install", "timm"])  # !
             command = ["pip3", "install", "-q", "monai==1.3"]
             subprocess.run(command, check=True)  # !
+            line = f"{sys.executable} -m pip install ttach"
+            subprocess.run(line, shell=True, check=True)  # !
+            subprocess.run("pip install a b".split(), check=True)  # !
             """,
         "one of two commands": """
             import os
@@ -84,6 +87,20 @@ TRIPS = {
             b = models.resnet18(weights="DEFAULT")  # !
             c = resnet50(weights=ResNet50_Weights.IMAGENET1K_V2)  # !
             d = models.detection.fasterrcnn_resnet50_fpn(weights="DEFAULT")  # !
+            """,
+        "by default, in a class of its own": """
+            import timm
+            class Net:
+                def __init__(self, name, pretrained=True):
+                    self.body = timm.create_model(name, pretrained=pretrained)  # !
+            net = Net("resnet18")
+            """,
+        "looked up by name": """
+            import timm
+            from torchvision import models
+            a = getattr(models, "resnet18")(pretrained=True)  # !
+            b = models.__dict__["resnet18"](weights="DEFAULT")  # !
+            c = timm.create_model("resnet18", True)  # !
             """,
         "hub": """
             import torch
@@ -265,6 +282,14 @@ PASSES = {
                 net = timm.create_model("resnet18", pretrained=True)
             except OSError:
                 net = timm.create_model("resnet18", pretrained=False)
+            """,
+        "off in every call": """
+            import timm
+            class Net:
+                def __init__(self, name, pretrained=True):
+                    self.body = timm.create_model(name, pretrained=pretrained)
+            net = Net("resnet18", pretrained=False)
+            other = Net("resnet34", False)
             """,
         "off by a flag": """
             import timm

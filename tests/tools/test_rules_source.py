@@ -289,7 +289,7 @@ def test_syntax_newer_than_the_image(tmp_path):
     [
         (b"x = 1\ny = '\xe9'\n", 2, "byte 0xe9 is not UTF-8"),
         (b"\xef\xbb\xbfx = 1\n", 1, "byte order mark"),
-        (b"# -*- coding: latin-1 -*-\nx = '\xe9'\n", 2, "0xe9 is not UTF-8"),
+        (b"# -*- coding: ascii -*-\nx = '\xe9'\n", 2, "0xe9 is not UTF-8"),
     ],
 )
 def test_files_that_are_not_plain_utf8(tmp_path, file, data, line, text):
@@ -301,6 +301,12 @@ def test_files_that_are_not_plain_utf8(tmp_path, file, data, line, text):
     assert (finding.line, finding.severity) == (line, "error")
     assert text in finding.message
     assert finding.path.endswith(file)
+
+
+def test_a_declared_encoding_is_read_and_warned_about(tmp_path):
+    code = "# -*- coding: latin-1 -*-\nprint('\xe9')\n".encode("latin-1")
+    (finding,) = check(tmp_path, code)
+    assert (finding.id, finding.severity, finding.line) == ("S29", "warning", 1)
 
 
 def test_utf8_beyond_ascii_is_fine(tmp_path):
@@ -345,6 +351,23 @@ def test_a_relative_import_of_the_kernel(tmp_path):
     assert_trips(tmp_path, "S02", code, files=files)
 
 
+def test_a_folder_that_the_kernel_adds_to_the_path_itself(tmp_path):
+    files = {"lib/deep.py": "DEPTH = 3\n"}
+    code = """
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, str(Path(__file__).parent / "lib"))
+        import deep
+        print(deep.DEPTH)
+        """
+    assert check(tmp_path, code, files=files) == []
+
+
+def test_imports_that_every_python_has(tmp_path):
+    code = "from __future__ import annotations\nimport __main__\nimport _thread\n"
+    assert check(tmp_path, code) == []
+
+
 def test_a_package_of_the_image_is_not_taken_for_the_repositorys_own(tmp_path):
     (tmp_path / ".git").mkdir()
     files = {"../../timm/helpers.py": "A = 1\n"}
@@ -364,6 +387,13 @@ def test_modules_that_left_the_standard_library(tmp_path):
     assert finding.message == (
         "imghdr was removed in python 3.13 (the image has 3.13.15)"
     )
+
+
+def test_what_opencv_5_has_no_more(tmp_path):
+    code = 'import cv2\nfaces = cv2.CascadeClassifier("a.xml")\nprint(cv2.ml)\n'
+    assert_passes(tmp_path / "a", "S30", code)
+    found = check(tmp_path / "b", code, profile="kaggle-2026-10-py313")
+    assert [(f.id, f.line) for f in found] == [("S30", 2), ("S30", 3)]
 
 
 def test_a_utility_script_is_not_a_missing_package(tmp_path):

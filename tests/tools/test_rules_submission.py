@@ -104,6 +104,15 @@ TRIPS = {
             train([], None)
             pd.DataFrame().to_csv("submission.csv", index=False)
             """,
+        "a function for each epoch": """
+            import pandas as pd
+            def train_one_epoch(model, loader):
+                for x in loader:
+                    model(x).backward()
+            for epoch in range(200):  # !
+                train_one_epoch(print, [])
+            pd.DataFrame().to_csv("submission.csv", index=False)
+            """,
         "an endless loop": """
             import pandas as pd
             loader, loss = [], None

@@ -167,10 +167,11 @@ def run_checks(
     _check_ids(ignore)
     profile = profile or load_profile()
     names: dict[Path, str] = {}
-    broken = check_files(project, profile, names)
+    texts = check_files(project, profile, names)
+    broken = has_errors(texts)
     closure = _stub(project) if broken else find_closure(project)
-    subject = _subject(project, closure, profile, kernel_type, form, bool(broken))
-    findings = list(broken)
+    subject = _subject(project, closure, profile, kernel_type, form, broken)
+    findings = list(texts)
     for rule in RULES:
         findings.extend(rule.check(subject))
     silences = [

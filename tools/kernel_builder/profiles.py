@@ -37,12 +37,13 @@ class Removal:
     """Names and arguments that a package lost (or deprecated) in one version.
 
     `names` maps a dotted name to its replacement; `X()` in a name stands for an
-    instance of X. `arguments` maps a call to {keyword: replacement}.
+    instance of X. `arguments` maps a call to {keyword: replacement}. `was` is what
+    happened: `removed`, `deprecated`, ...
     """
 
     package: str
     since: str
-    was: Literal["removed", "deprecated"]
+    was: str
     names: Mapping[str, str]
     arguments: Mapping[str, Mapping[str, str]]
 
@@ -93,7 +94,10 @@ class Profile:
 
     def has_module(self, module: str) -> bool:
         """Say whether `import module` works in the image (GPU image included)."""
-        if module in self.stdlib or module in self.provided or module in self.gpu_only:
+        if (
+            module == "__main__"
+            or module in self.stdlib | self.provided | self.gpu_only
+        ):
             return True
         return module not in self.absent and bool(self.distribution(module))
 

@@ -40,6 +40,8 @@ _RETURNS: Final = {
     ),
     "pathlib.Path().joinpath": "pathlib.Path",
 }
+# Calls that give back their first argument, or one of its kind.
+_PASSED_ON: Final = ("kaggle_kit.config.override", "dataclasses.replace", "copy.copy")
 _SAME: Final = {
     "os.path": "os.path",
     "posixpath": "os.path",
@@ -154,6 +156,8 @@ class Program:
                 return self.resolve(f"{base}.{expr.attr}", depth) if base else None
             case ast.Call():
                 base = self.dotted(unit, expr.func, depth)
+                if base in _PASSED_ON and expr.args:
+                    return self.dotted(unit, expr.args[0], depth)
                 return f"{_RETURNS.get(base, base)}()" if base else None
             case ast.Await():
                 return self.dotted(unit, expr.value, depth)
@@ -236,7 +240,7 @@ class Program:
                 for node in [*nodes, *unit.nodes(ast.Attribute)]:
                     name = self.dotted(unit, node)
                     if name is not None and isinstance(node.ctx, ast.Load):
-                        plain = name.replace("()", "")
+                        plain = name.replace("().", ".")
                         table.setdefault(plain, []).append((unit, node))
             self._uses = table
         return self._uses.get(dotted, [])

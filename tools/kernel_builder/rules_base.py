@@ -8,12 +8,13 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from kernel_builder.conditions import Conditions, Run
 from kernel_builder.findings import Finding, Severity
 from kernel_builder.metadata import KernelMetadata
-from kernel_builder.modules import Closure, DataFile
+from kernel_builder.modules import Closure
 from kernel_builder.names import FunctionNode
 from kernel_builder.profiles import Accelerator, Profile
 from kernel_builder.program import Program, Unit
@@ -103,7 +104,7 @@ class Subject:
     values: Values = field(init=False)
     reach: Reach = field(init=False)
     sources: Sources = field(init=False)
-    _carried: tuple[DataFile, ...] | None = None
+    _carried: frozenset[Path] | None = None
 
     def __post_init__(self) -> None:
         self.sources = read_sources(self.metadata.raw if self.metadata else {})
@@ -193,14 +194,17 @@ class Subject:
 
     # -- what rules ask about code
 
-    def carried(self) -> tuple[DataFile, ...]:
-        """Give the data files that the embed form takes along."""
-        if self._carried is None:
+    def carried(self) -> frozenset[Path]:
+        """Give the files that the embed form takes along, modules included."""
+        if self._carried is None and self.closure is not None:
             from kernel_builder.companions import find_companions
 
-            found = find_companions(self.closure).data if self.closure else ()
-            self._carried = found
-        return self._carried
+            found = find_companions(self.closure)
+            modules = (*self.closure.modules, *found.extra)
+            self._carried = frozenset(
+                [*(file.path for file in found.data), *(m.path for m in modules)]
+            )
+        return self._carried or frozenset()
 
     def live(self, unit: Unit, node: ast.AST) -> bool:
         """Say whether a node may run on Kaggle."""

@@ -17,10 +17,11 @@ from kernel_builder.rules_base import (
     keyword,
 )
 from kernel_builder.rules_commands import find_commands
-from kernel_builder.values import UNKNOWN
+from kernel_builder.values import BESIDE, UNKNOWN
 
 ImportNode = ast.Import | ast.ImportFrom
 _MAX_SEARCHED: Final = 2000
+_PATH_CHANGES: Final = ("sys.path.append", "sys.path.insert", "sys.path.extend")
 
 
 def _imports(subject: Subject) -> Iterator[tuple[Unit, ImportNode, str]]:
@@ -59,9 +60,10 @@ def _is_local(subject: Subject, root: str) -> bool:
 
 def check_own(subject: Subject) -> Iterator[Finding]:
     """S02: an import of the user's own code that is not inlined."""
+    by_hand = _own_folders_added(subject)
     for unit, node, root in _imports(subject):
         place = _own_place(subject, root)
-        if place is None:
+        if place is None or (by_hand and _goes_along(subject, place)):
             continue
         where = f" (it is at {place})" if place else ""
         yield subject.found(
@@ -72,6 +74,21 @@ def check_own(subject: Subject) -> Iterator[Finding]:
             f"import {root} was not inlined; only one file is uploaded{where}",
             _own_fix(subject, place),
         )
+
+
+def _own_folders_added(subject: Subject) -> bool:
+    """Say whether the kernel puts folders beside it on sys.path: they go along."""
+    return any(
+        text.startswith((BESIDE, UNKNOWN)) or not text.startswith("/")
+        for unit, call, name in subject.program.calls()
+        if name in _PATH_CHANGES and call.args
+        for text in subject.texts(unit, call.args[-1])
+    )
+
+
+def _goes_along(subject: Subject, place: str) -> bool:
+    path = subject.project.root / place
+    return any(path == file or path in file.parents for file in subject.carried())
 
 
 def _own_place(subject: Subject, root: str) -> str | None:
@@ -142,7 +159,7 @@ def _installed(subject: Subject) -> set[str] | None:
                     return None
                 names |= _distribution_names(subject, word)
     for unit, call, name in subject.program.calls():
-        if name in ("sys.path.append", "sys.path.insert", "sys.path.extend"):
+        if name in _PATH_CHANGES:
             texts = subject.texts(unit, call.args[-1] if call.args else None)
             if any(UNKNOWN in text or "input" in text for text in texts):
                 return None

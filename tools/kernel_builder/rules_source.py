@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from kernel_builder.errors import UsageError
 from kernel_builder.findings import Finding
 from kernel_builder.modules import MAIN, Finder, loaded_modules, walk_imports
 from kernel_builder.profiles import Profile
 from kernel_builder.project import Project
 from kernel_builder.rules_base import Rule, Subject
+from kernel_builder.sources import Source, read_source
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MAGIC: Final = re.compile(
@@ -78,6 +80,10 @@ def check_text(
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
+        declared = _declared(path, shown)
+        if declared is not None:
+            found, tree = _parse(declared.text, shown, profile)
+            return [*found, _other_encoding(shown, declared.encoding)], tree
         line = data[: error.start].count(b"\n") + 1
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
         findings.append(Finding("S29", "error", shown, line, message, "save as UTF-8"))
@@ -85,6 +91,19 @@ def check_text(
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     errors, tree = _parse(text, shown, profile)
     return [*findings, *errors], tree
+
+
+def _declared(path: Path, shown: str) -> Source | None:
+    """Decode a file in the encoding its first lines declare, if that works."""
+    try:
+        return read_source(path, shown)
+    except UsageError:
+        return None
+
+
+def _other_encoding(shown: str, encoding: str) -> Finding:
+    message = f"declares {encoding}; only the built file is UTF-8"
+    return Finding("S29", "warning", shown, 1, message, "save as UTF-8", 2)
 
 
 def _parse(text: str, shown: str, profile: Profile) -> tuple[list[Finding], ast.Module]:

@@ -70,13 +70,26 @@ def basename(path: str) -> str:
     return posixpath.basename(path.replace("\\", "/"))
 
 
-def mounts(subject: Subject) -> Iterator[tuple[Unit, ast.expr, str, str, str]]:
-    """Give every literal path below /kaggle/input: node, path, mount kind, slug."""
+def mounts(subject: Subject) -> list[tuple[Unit, ast.expr, str, str, str]]:
+    """Give every literal path below /kaggle/input: node, path, mount kind, slug.
+
+    The places that spell the slug come first: that is where to change it.
+    """
+    found = []
     for unit, node, texts in text_nodes(subject):
         for text in texts:
             mount = mount_of(text) if "input" in text else None
             if mount is not None and "\0" not in mount[1]:
-                yield unit, node, text, *mount
+                found.append((unit, node, text, *mount))
+    return sorted(found, key=lambda item: not _spells(item[1], item[4]))
+
+
+def _spells(node: ast.expr, slug: str) -> bool:
+    name = slug.rpartition("/")[2]
+    return any(
+        isinstance(part, ast.Constant) and name in str(part.value)
+        for part in ast.walk(node)
+    )
 
 
 def mount_of(path: str) -> tuple[str, str] | None:

@@ -233,8 +233,8 @@ def _goes_along(subject: Subject, unit: Unit, path: Path) -> bool:
     folders = {*project.search, *project.named.values(), unit.module.path.parent}
     if path == unit.module.path or path in folders or UNKNOWN in str(path):
         return True
-    names = {file.path for file in subject.carried()}
-    return path in names or any(path in name.parents for name in names)
+    files = subject.carried()
+    return path in files or any(path in file.parents for file in files)
 
 
 def _is_inner(unit: Unit, node: ast.expr) -> bool:
