@@ -34,6 +34,7 @@ _PLOTS_STYLE: dict[str, Any] = {
     "grid.color": "#e2e8f0",
     "legend.frameon": False,
 }
+_PLOTS_DASHES = ("-", "--", ":", "-.")
 # More classes than this get no names on the axis, more than that no counts in cells.
 _PLOTS_NAMED, _PLOTS_COUNTED = 60, 60
 
@@ -173,11 +174,18 @@ def _plots_curves(
 ) -> None:
     epochs = [float(row.get("epoch", i + 1)) for i, row in enumerate(history)]
     marker = "o" if len(history) <= 30 else ""
-    for i, key in enumerate(keys):
+    train = [key for key in keys if key.startswith("train_")]
+    valid = [key for key in keys if key not in train]
+    for key in keys:
         values = [float(row.get(key, math.nan)) for row in history]
         label = f"{key.replace('_', ' ')} (last {values[-1]:.4f})"
-        colour = PLOT_COLOURS[i % len(PLOT_COLOURS)]
-        axes.plot(epochs, values, marker=marker, ms=4, color=colour, label=label)
+        # Training is blue in every panel; several such metrics differ by their dashes.
+        colour, dashes = PLOT_COLOURS[0], "-"
+        if key in train:
+            dashes = _PLOTS_DASHES[train.index(key) % len(_PLOTS_DASHES)]
+        else:
+            colour = PLOT_COLOURS[1 + valid.index(key) % (len(PLOT_COLOURS) - 1)]
+        axes.plot(epochs, values, dashes, marker=marker, ms=4, c=colour, label=label)
     # Room on both sides, so that a single epoch is a point in the middle.
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

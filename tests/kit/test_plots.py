@@ -139,6 +139,19 @@ def test_losses_are_losses_and_metrics_have_their_own_axis(tmp_path, figures):
     assert figures[0].get_suptitle() == "Fold 2"
     texts = [text.get_text() for text in losses.get_legend().get_texts()]
     assert texts == ["train loss (last 0.4000)", "valid loss (last 0.3000)"]
+    colours = [line.get_color() for line in losses.lines]
+    assert colours[0] != colours[1] == metrics.lines[0].get_color()
+
+
+def test_training_has_one_colour_and_several_metrics_of_it_differ(tmp_path, figures):
+    names = ("train_accuracy", "accuracy", "train_recall", "recall")
+    rows = [dict.fromkeys(names, 0.5), dict.fromkeys(names, 0.7)]
+    plot_history(rows, folder=tmp_path)
+    looks = [
+        (line.get_color(), line.get_linestyle()) for line in figures[0].axes[0].lines
+    ]
+    assert len(set(looks)) == 4
+    assert looks[0][0] == looks[2][0]
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 5])
