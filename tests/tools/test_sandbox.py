@@ -13,6 +13,7 @@ from rehearsing import (
     failed,
     message_of,
     run_kernel,
+    write_competition,
     write_kernel,
 )
 
@@ -136,6 +137,28 @@ def test_the_competition_is_mounted_in_the_layout_asked_for(way, layout, tmp_pat
     assert report.ok, report.log_path.read_text()
     first = report.log_path.read_text().splitlines()[0]
     assert first == ("['competitions']" if layout == "new" else "['tiny']")
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+def test_a_walk_over_the_input_finds_every_file(way, tmp_path):
+    """The first cell of most notebooks on Kaggle."""
+    data = write_competition(tmp_path / "kernel/input/competitions/tiny")
+    (data / "images").mkdir()
+    (data / "images/1.png").write_bytes(b"x")
+    code = """
+    import os
+    for folder, _, names in os.walk("/kaggle/input"):
+        for name in sorted(names):
+            print(os.path.basename(folder), name, os.path.getsize(folder + "/" + name))
+    """
+    report = run_kernel(tmp_path, code, isolation=way, submission=False)
+
+    assert sorted(report.log_path.read_text().splitlines()) == [
+        "images 1.png 1",
+        "tiny sample_submission.csv 35",
+        "tiny test.csv 35",
+        "tiny train.csv 19",
+    ]
 
 
 def test_both_layouts_are_two_runs_with_outputs_of_their_own(tmp_path):

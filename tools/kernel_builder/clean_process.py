@@ -34,7 +34,7 @@ def process_command(spec: Spec) -> Command:
     for mount in spec.mounts:
         link = sandbox.mount_point(mount, real / "input")
         link.rmdir() if link.is_dir() else link.unlink()
-        _link(link, mount.source.resolve())
+        _mirror(mount.source.resolve(), link)
     sandbox.write_monitor(spec, _monitor_outside(spec, kaggle))
     env = sandbox.environment(spec) | {
         "HOME": str(real / "home"),
@@ -50,6 +50,18 @@ def process_command(spec: Spec) -> Command:
         spec, f"{real}/programs", f"{real}/io", f"{kaggle}/src"
     )
     return Command(argv, env, spec.working)
+
+
+def _mirror(source: Path, place: Path) -> None:
+    """Real folders of links to files: `os.walk` does not go into linked folders."""
+    if not source.is_dir():
+        _link(place, source)
+        return
+    for parent, _, names in os.walk(source):
+        folder = place / Path(parent).relative_to(source)
+        folder.mkdir()
+        for name in names:
+            _link(folder / name, Path(parent, name))
 
 
 def _link(link: Path, target: Path) -> None:
