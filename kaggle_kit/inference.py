@@ -106,7 +106,8 @@ def average_views(
     placement = Placement(device)
     placement.place_model(model).eval()
     parts: list[TensorTree] = []
-    with torch.inference_mode():
+    # Not inference_mode: its tensors could not be targets of a later training.
+    with torch.no_grad():
         for batch in batches:
             x = batch[0] if isinstance(batch, (tuple, list)) else batch
             x = placement.place_inputs(model, x)

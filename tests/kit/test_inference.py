@@ -99,6 +99,14 @@ def test_several_heads_are_kept_apart():
     torch.testing.assert_close(means[0], first * 2)
 
 
+def test_predictions_can_be_targets_of_a_later_training():
+    x, y = digits(20)
+    soft = get_preds(small_net(), in_batches(x, y, 20), CPU)
+    weights = torch.ones(20, 10, requires_grad=True)
+    nn.functional.cross_entropy(weights, soft).backward()
+    assert weights.grad is not None
+
+
 def test_no_batches_is_an_error():
     with pytest.raises(ValueError, match="no batches to predict"):
         get_preds(small_net(), [], CPU)
