@@ -184,15 +184,19 @@ def _without_git(text: str) -> list[str]:
     return [line for line in text.split("\n") if GIT_LINE not in line]
 
 
-def emit(closure: Closure, form: str) -> Emitted:
-    """Make the built text in the form that is asked for."""
+def emit(closure: Closure, form: str, kernel_type: str = "script") -> Emitted:
+    """Make the built text in the form that is asked for.
+
+    Raises:
+        FlatRefused: `form` is flat, and flat would not be the same program.
+    """
     from kernel_builder.flat import emit_flat
     from kernel_builder.proof import ProofFailed, prove
 
     if form == "embed":
         return prove(_embed(closure), closure)
     try:
-        return prove(emit_flat(closure), closure)
+        return prove(emit_flat(closure, kernel_type), closure)
     except FlatRefused as refused:
         if form == "flat":
             raise
@@ -217,21 +221,21 @@ def _embed(closure: Closure) -> Emitted:
 def _make(
     project: Project, form: str, kernel_type: str | None, run_id: str | None
 ) -> _Product:
+    kind = kernel_type or (
+        project.metadata.kernel_type if project.metadata else "script"
+    )
     # A sum of a thousand terms is a tree a thousand deep; Python itself can run it.
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEPTH))
     try:
         closure = find_closure(project)
-        emitted = emit(closure, form)
+        emitted = emit(closure, form, kind)
     finally:
         sys.setrecursionlimit(limit)
     if run_id is not None:
         from kernel_builder.stamp import stamp
 
         emitted = stamp(emitted, run_id)
-    kind = kernel_type or (
-        project.metadata.kernel_type if project.metadata else "script"
-    )
     code, cells = _render(emitted, kind)
     suffix = ".ipynb" if kind == "notebook" else ".py"
     stem = project.entry.stem

@@ -11,6 +11,7 @@ from typing import Final
 from kernel_builder.emitted import Emitted
 from kernel_builder.flat_reach import Plan, make_plan
 from kernel_builder.flat_rules import check_rules
+from kernel_builder.flat_seen import check_arguments
 from kernel_builder.flat_tables import FlatRefused, Refusal, build_tables
 from kernel_builder.flat_text import write_flat
 from kernel_builder.modules import Closure
@@ -20,7 +21,7 @@ _STRING: Final = re.compile(r"[rRuU]?[\"']")
 __all__ = ["FlatRefused", "Refusal", "emit_flat", "plan_flat"]
 
 
-def plan_flat(closure: Closure) -> Plan:
+def plan_flat(closure: Closure, kernel_type: str = "script") -> Plan:
     """Decide what stays.
 
     Raises:
@@ -28,19 +29,21 @@ def plan_flat(closure: Closure) -> Plan:
     """
     plan = make_plan(build_tables(closure))
     refusals = check_rules(plan)
+    if kernel_type == "notebook":
+        refusals += check_arguments(plan)
     if refusals:
         raise FlatRefused(refusals)
     return plan
 
 
-def emit_flat(closure: Closure) -> Emitted:
+def emit_flat(closure: Closure, kernel_type: str = "script") -> Emitted:
     """Join a closure into one file.
 
     Raises:
         FlatRefused: the result would not be provably the same program.
     """
     try:
-        plan = plan_flat(closure)
+        plan = plan_flat(closure, kernel_type)
         emitted = write_flat(plan)
     except RecursionError:
         why = "an expression is nested too deeply to be followed"

@@ -56,6 +56,7 @@ _DENIED_EXT: Final = frozenset(
     | {"sys.getrefcount", "sys.exc_info", "logging.captureWarnings", "yaml.dump"}
 )
 _DENIED_FAMILIES: Final = ("torch.jit.", "torch.package.", "torch.fx.")
+_ARGUMENTS: Final = frozenset({"sys.argv", "sys.orig_argv", "argparse.ArgumentParser"})
 _CLASS_MAKERS: Final = frozenset(
     {"collections.namedtuple", "typing.NamedTuple", "typing.TypedDict"}
     | {"typing.NewType"}
@@ -88,6 +89,29 @@ def check_seen(plan: Plan) -> Iterator[Refusal]:
                 yield from _metaclasses(plan, table, unit)
             if classes:
                 yield from _class_values(plan, table, unit, classes)
+
+
+def check_arguments(plan: Plan) -> Iterator[Refusal]:
+    """Find code that reads its arguments: a notebook's are the notebook server's."""
+    for table in plan.tables.by_name.values():
+        if table.module.name.startswith(_TRUSTED):
+            continue
+        for unit in plan.kept_units(table):
+            nodes: list[ast.AST] = [
+                node for node in unit.imports if "sys.argv" in _imported(node)
+            ]
+            for value in (*unit.attributes, *(call.func for call in unit.calls)):
+                target = dotted_target(plan.tables, table, value)
+                if target is not None and target.name in _ARGUMENTS:
+                    nodes.append(value)
+            for node in nodes:
+                yield refuse(
+                    table,
+                    node,
+                    "arguments",
+                    "a notebook is started with arguments of the server, not yours",
+                    "use kaggle_kit.config.override, or constants",
+                )
 
 
 def _uses_logging(plan: Plan) -> bool:
