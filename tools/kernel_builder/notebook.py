@@ -10,6 +10,7 @@ import json
 from typing import Any, Final, NamedTuple
 
 from kernel_builder.cells import assign_docstring, split_cells
+from kernel_builder.embed_runtime import RUNTIME
 from kernel_builder.emitted import Cell, Emitted, Origin
 from kernel_builder.notebook_ways import allow_exit, setup_cells
 
@@ -68,9 +69,10 @@ def _lay_out(emitted: Emitted) -> list[Cell]:
             cells.append(Cell("markdown", "", f"### {cell.heading}", 0))
         cells += split_cells(cell)
     cells = _with_docstring([cell for cell in cells if cell.text.strip()])
-    cells = allow_exit(cells, emitted.text)
+    cells = allow_exit(cells)
+    text = emitted.text.replace(RUNTIME, "")  # its own sys.argv is nobody's business
     first = next((i for i, cell in enumerate(cells) if cell.kind == "code"), 0)
-    return [*cells[:first], *setup_cells(emitted.text, cells), *cells[first:]]
+    return [*cells[:first], *setup_cells(text, cells), *cells[first:]]
 
 
 def _with_docstring(cells: list[Cell]) -> list[Cell]:
