@@ -219,3 +219,22 @@ def test_the_log_is_shown_while_the_kernel_runs(desk: Desk, kaggle: StandIn):
     result = desk.run("logs", "--follow")
     assert result.code == 0, result.text
     assert "  | validation accuracy 0.97" in result.out
+
+
+def test_a_state_that_the_client_does_not_know_makes_no_sense(
+    desk: Desk, kaggle: StandIn
+):
+    desk.run("push")
+    kaggle.answers["GetKernelSessionStatus"] = {"status": "PAUSED"}
+    result = desk.run("wait", "--deadline", "0.015")
+    assert result.code == 8
+    assert "KeyError: 'PAUSED'" in result.err
+
+
+def test_states_in_lower_case(desk: Desk, kaggle: StandIn):
+    desk.run("push")
+    failed = {"status": "error", "failureMessage": "out of memory"}
+    kaggle.answers["GetKernelSessionStatus"] = failed
+    result = desk.run("wait")
+    assert result.code == 6
+    assert "out of memory" in result.err

@@ -241,10 +241,14 @@ class KaggleClient:
 
     def _last_error(self) -> str:
         """What the process wrote last before it died, such as a wrong option."""
-        if self._errors is None:
+        errors = self._errors
+        if errors is None:
             return ""
-        self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        try:
+            errors.seek(0)
+            lines = errors.read().decode("utf-8", "replace").split("\n")
+        except ValueError:  # another thread has closed the session
+            return ""
         last = next((line for line in reversed(lines) if line.strip()), "")
         return f": {self.clean(last.strip())}" if last else ""
 

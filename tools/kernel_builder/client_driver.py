@@ -323,8 +323,11 @@ def failure(error: BaseException) -> dict[str, Any]:
         or isinstance(cause, ConnectionError | TimeoutError)
         for cause in _chain(error)
     )
-    message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
-    if isinstance(error, ValueError) and "Expecting value" in message:
+    strange = isinstance(error, LookupError)
+    bare = strange or not str(error)
+    message = f"{type(error).__name__}: {error}" if bare else str(error)
+    # A page where JSON should be, or a state that this client does not know.
+    if strange or (isinstance(error, ValueError) and "Expecting value" in message):
         return {"ok": False, "kind": "unreadable", "message": message}
     kind = "network" if network else "client"
     refused = "Connection refused" in message or "NameResolution" in message

@@ -117,9 +117,10 @@ class _Watch:
         if owner == "nobody" and status != "COMPLETE" and self._surely_ours():
             return Ended(status, message, raw, False, False)
         if self.doubts == 1:
+            what = "is of another run" if owner == "another" else "does not show it"
             self._line(
-                f"{status}, but its log is not of this push (run {self.run.run_id}): "
-                "an older run's answer is not taken, asking again"
+                f"{status}, but is it this push, run {self.run.run_id}? The log "
+                f"{what}: an older run's answer is not taken, asking again"
             )
         if self._doubted() > LONGEST_DOUBT:
             raise self._out_of_time()
