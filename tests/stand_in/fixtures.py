@@ -198,9 +198,13 @@ def desk(
 
 
 @pytest.fixture(scope="session")
-def oldest_client(pytestconfig: pytest.Config) -> Path:
+def oldest_client(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder with the oldest supported client, installed once and kept."""
-    folder = Path(pytestconfig.cache.mkdir("kaggle_client")) / OLDEST
+    cache = getattr(pytestconfig, "cache", None)
+    kept = cache.mkdir("kaggle_client") if cache else tmp_path_factory.mktemp("client")
+    folder = Path(kept) / OLDEST
     if not folder.exists():
         fresh = folder.with_name(f"{OLDEST}-{os.getpid()}")
         done = subprocess.run(

@@ -90,6 +90,41 @@ def test_a_refused_token_that_hides_the_key_is_named(desk: Desk, kaggle: StandIn
     assert TOKEN not in str(e.value)
 
 
+def test_a_token_may_be_named_by_its_file(desk: Desk, kaggle: StandIn):
+    kaggle.tokens[TOKEN] = "tokenuser"
+    path = Path(desk.env["HOME"]) / "my-token"
+    path.write_text(TOKEN + "\n")
+    desk.env["KAGGLE_API_TOKEN"] = str(path)
+    with desk.client() as client:
+        assert client.call("whoami")["username"] == "tokenuser"
+        assert client.clean(TOKEN) == "[redacted]"
+
+
+def test_trouble_with_the_token_is_not_taken_for_a_wrong_one(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.tokens[TOKEN] = "tokenuser"
+    desk.env["KAGGLE_API_TOKEN"] = TOKEN
+    kaggle.fail("IntrospectToken", status=500, times=2)
+    with desk.client() as client:
+        with pytest.raises(CallError) as caught:
+            client.call("quota")
+        assert (caught.value.status, caught.value.passing) == (500, True)
+        client.call("quota")
+
+
+def test_a_login_that_expired_while_waiting_is_renewed(desk: Desk, kaggle: StandIn):
+    """What a login gives lives for 12 hours; a new process of the client renews it."""
+    with desk.client() as client:
+        client.call("quota")
+        body = json.dumps({"code": 401, "message": "expired"})
+        kind = "application/json"
+        kaggle.fail(
+            "GetAcceleratorQuotaStatistics", status=401, body=body, content_type=kind
+        )
+        assert client.call("quota")["gpu_quota"]["used"] == 3600.0
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
 def test_the_http_status_survives_the_client(desk: Desk, kaggle: StandIn, status: int):
     with desk.client() as client:

@@ -376,3 +376,18 @@ def test_what_checks_a_submission_is_missed_before_the_push(
     assert result.code == 2
     assert "needs pandas" in result.err
     assert kaggle.requests == []
+
+
+def test_what_the_client_itself_refuses(desk: Desk, kaggle: StandIn):
+    desk.write(title="abc")
+    result = desk.push("--no-check")
+    assert result.code == 2
+    assert "Title must be at least five characters" in result.err
+    assert kaggle.asked("SaveKernel") == []
+
+
+def test_what_the_client_prints_is_shown(desk: Desk):
+    desk.write(title="Another Title")
+    result = desk.push("--no-check")
+    assert result.code == 0
+    assert "note from the client: Your kernel title does not resolve" in result.out
