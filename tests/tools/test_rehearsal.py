@@ -170,7 +170,9 @@ def test_a_thread_that_keeps_the_process_alive_is_named(tmp_path):
     options = {"run_id": "abc", "silence_s": 3.0, "submission": False}
     report = run_kernel(tmp_path, code, **options)
 
-    assert "R12" in failed(report) or "R07" in failed(report)
+    assert failed(report) == ["R12"]
+    assert "a non-daemon thread is left" in message_of(report, "R12")
+    assert not report.ok
 
 
 def running_commands():

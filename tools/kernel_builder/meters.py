@@ -298,12 +298,10 @@ def _limit_passed(
         return "memory"
     if now - watched.start > limits.wall_s:
         return "time"
-    if quiet > limits.silence_s:
-        return "silence"
     after_end = min(AFTER_END_S, limits.silence_s)
     if quiet > after_end and end_marker and log.seconds_of(end_marker) is not None:
         return "not exiting"
-    return ""
+    return "silence" if quiet > limits.silence_s else ""
 
 
 def _outcome(
