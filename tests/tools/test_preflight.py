@@ -143,6 +143,24 @@ def test_a_missing_kernel(tmp_path, capsys):
     assert "nothing.py: cannot be read" in err
 
 
+def test_a_notebook_as_the_source(tmp_path, capsys):
+    folder = write_kernel(tmp_path, "", kernel_type="script", code_file="a.ipynb")
+    (folder / "a.ipynb").write_text(json.dumps({"cells": [], "metadata": {}}))
+    code, out, err = _run(capsys, folder)
+    assert code == 2
+    assert "M11 error: kernel_type is 'script' but code_file is a.ipynb" in out
+    assert "a notebook cannot be the source" in err
+
+
+def test_a_notebook_without_a_kernelspec(tmp_path, capsys):
+    folder = write_kernel(tmp_path, "", kernel_type="notebook", code_file="a.ipynb")
+    (folder / "a.ipynb").write_text(json.dumps({"cells": [], "metadata": {}}))
+    assert "M11 error: the notebook has no kernel name" in _run(capsys, folder)[1]
+    named = {"cells": [], "metadata": {"kernelspec": {"name": "python3"}}}
+    (folder / "a.ipynb").write_text(json.dumps(named))
+    assert _run(capsys, folder)[1] == ""
+
+
 def test_an_empty_kernel(tmp_path, capsys):
     code, _, err = _run(capsys, write_kernel(tmp_path, ""))
     assert code == 2

@@ -77,6 +77,8 @@ TRIPS = {
             from pathlib import Path
             HERE = Path(__file__).parent
             torch.save({}, HERE / "model.pt")  # !
+            with Path(__file__).with_suffix(".log").open("w") as file:  # !
+                file.write("x")
             """,
         "through parameters": """
             import pandas as pd

@@ -20,6 +20,15 @@ TRIPS = {
             session.headers["a"] = "b"
             answer = session.post("https://example.org", data={})  # !
             """,
+        "session kept in an object": """
+            import requests
+            class Client:
+                def __init__(self):
+                    self.session = requests.Session()
+                def load(self, url):
+                    return self.session.get(url)  # !
+            Client().load("https://example.org")
+            """,
         "method kept in a name": """
             from requests import get
             download = get
@@ -140,6 +149,8 @@ TRIPS = {
             net = torch.load("/kaggle/input/weights/model.pt").eval()  # !
             other = torch.load("/kaggle/input/weights/b.pt", map_location="cpu")  # !
             other.eval()
+            third = torch.load("/kaggle/input/weights/c.pt")  # !
+            print(third(torch.zeros(1)))
             """,
     },
     "S31": {

@@ -10,6 +10,8 @@ SCRIPT_TRIPS = {
             from sys import argv
             name = sys.argv[1]  # !
             other = argv[2]  # !
+            if sys.argv[3] == "train":  # !
+                print(name, other)
             """,
         "required": """
             import argparse
@@ -34,6 +36,8 @@ SCRIPT_TRIPS = {
             import pandas as pd
             display(pd.DataFrame())  # !
             get_ipython().run_line_magic("matplotlib", "inline")  # !
+            from IPython.display import display as show
+            show(1)  # !
             """,
     },
     "S22": {
@@ -131,6 +135,8 @@ SCRIPT_PASSES = {
             mode = os.environ["MODE"]
             first = sys.argv[1] if len(sys.argv) > 1 else "train"
             rest = sys.argv[1:]
+            if sys.argv[1:]:
+                first = sys.argv[1]
             """,
         "asked first": """
             import os

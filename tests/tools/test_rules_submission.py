@@ -35,6 +35,7 @@ TRIPS = {
             assert len(test) == 418  # !
             if test.shape[0] != 418:  # !
                 raise ValueError("wrong file")
+            assert (418, 11) == test.shape  # !
             """,
         "length of a table under another name": """
             import pandas as pd

@@ -23,6 +23,7 @@ from kernel_builder.findings import (
     apply_silences,
     find_silences,
 )
+from kernel_builder.metadata import FILE_NAME, load_metadata
 from kernel_builder.modules import MAIN, Closure, Module, find_closure
 from kernel_builder.profiles import (
     Profile,
@@ -131,7 +132,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.kernel is None:
         raise UsageError("check: no KERNEL given; name a kernel folder or a .py file")
-    project = load_project(args.kernel, args.path, args.inline)
+    try:
+        project = load_project(args.kernel, args.path, args.inline)
+    except UsageError:
+        _tell_of_notebook(Path(args.kernel), profile)
+        raise
     findings = run_checks(
         project,
         profile=profile,
@@ -149,6 +154,24 @@ def run(args: argparse.Namespace) -> int:
         raise CheckFailed(summary)
     sys.stdout.write(f"{summary}\n")
     return 0
+
+
+def _tell_of_notebook(kernel: Path, profile: Profile) -> None:
+    """Print what is wrong with a notebook and its metadata; it cannot be built."""
+    path = kernel / FILE_NAME
+    metadata = load_metadata(path) if path.is_file() else None
+    if metadata is None or not metadata.code_file.endswith(".ipynb"):
+        return
+    entry = kernel / metadata.code_file
+    if not entry.is_file():
+        return
+    project = Project(kernel, entry, metadata.slug, kernel, metadata, search=())
+    closure = _stub(project)
+    subject = _subject(project, closure, profile, None, "auto", True)
+    subject.sent = entry.read_bytes()
+    for rule in (*METADATA, *ATTACHED):
+        for finding in rule.check(subject):
+            sys.stdout.write(f"{finding}\n")
 
 
 def run_checks(

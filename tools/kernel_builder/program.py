@@ -153,7 +153,7 @@ class Program:
                 return self._name(unit, expr, depth)
             case ast.Attribute():
                 base = self.dotted(unit, expr.value, depth)
-                return self.resolve(f"{base}.{expr.attr}", depth) if base else None
+                return self._member(base, expr.attr, depth) if base else None
             case ast.Call():
                 base = self.dotted(unit, expr.func, depth)
                 if base in _PASSED_ON and expr.args:
@@ -165,6 +165,18 @@ class Program:
                 return self.dotted(unit, expr.value, depth)
             case _:
                 return None
+
+    def _member(self, base: str, attribute: str, depth: int) -> str | None:
+        """Name an attribute; of the kernel's own objects, what it is set to."""
+        found = self.definition(base.removesuffix("()"))
+        own = found is not None and isinstance(found[1], ast.ClassDef)
+        if found is not None and own and attribute not in found[2].names:
+            for unit in self.units:
+                for target, value in unit.scopes.attributes.get(attribute, []):
+                    owner = self.dotted(unit, target.value, depth)
+                    if value is not None and owner == base:
+                        return self.dotted(unit, value, depth)
+        return self.resolve(f"{base}.{attribute}", depth)
 
     def _name(self, unit: Unit, name: ast.Name, depth: int) -> str | None:
         scope = unit.scopes.of.get(id(name), unit.scopes.top)

@@ -78,6 +78,10 @@ _CLEANING: Final = frozenset(
         "tick",
     )
 )
+_NOTEBOOK_ONLY: Final = (
+    *("undefined.display", "IPython.display.display", "IPython.core.display.display"),
+    *("undefined.get_ipython", "IPython.get_ipython"),
+)
 _LOADERS: Final = re.compile(r"(?i)(loader|_dl|^dl|batches|dataset)$")
 
 
@@ -92,11 +96,7 @@ def check_figures(subject: Subject) -> Iterator[Finding]:
         if unit.own:
             yield from _unseen(subject, unit)
     for unit, call, name in subject.live_calls():
-        if name in (
-            "undefined.display",
-            "undefined.get_ipython",
-            "IPython.get_ipython",
-        ):
+        if name in _NOTEBOOK_ONLY:
             if subject.caught(unit, call, ("NameError", "ImportError")):
                 continue
             if _asks_for_ipython(unit, call, name):

@@ -42,17 +42,20 @@ def _lengths(subject: Subject) -> Iterator[Finding]:
         if len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq | ast.NotEq):
             continue
         sides = (node.left, node.comparators[0])
-        numbers = [subject.constant(unit, side) for side in sides]
-        for side, other, number in (
-            (sides[0], sides[1], numbers[1]),
-            (sides[1], sides[0], numbers[0]),
-        ):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 2:
+        for side, other in (sides, sides[::-1]):
+            if not _is_count(subject, unit, other) or not subject.live(unit, node):
                 continue
-            if _is_test_length(subject, unit, side) and subject.live(unit, node):
+            if _is_test_length(subject, unit, side):
                 yield _public(subject, unit, node, ast.unparse(node))
                 break
-            del other
+
+
+def _is_count(subject: Subject, unit: Unit, expr: ast.expr) -> bool:
+    """Say whether an expression is a constant number of rows, or a constant shape."""
+    if isinstance(expr, ast.Tuple) and expr.elts:
+        expr = expr.elts[0]
+    number = subject.constant(unit, expr)
+    return isinstance(number, int) and not isinstance(number, bool) and number > 1
 
 
 def _is_test_length(subject: Subject, unit: Unit, expr: ast.expr) -> bool:
@@ -64,6 +67,8 @@ def _is_test_length(subject: Subject, unit: Unit, expr: ast.expr) -> bool:
         case ast.Subscript(value=ast.Attribute(attr="shape", value=table)):
             rows = subject.constant(unit, expr.slice) == 0
             return rows and _is_test(subject, unit, table)
+        case ast.Attribute(attr="shape", value=table):
+            return _is_test(subject, unit, table)
         case _:
             return False
 

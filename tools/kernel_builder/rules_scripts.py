@@ -123,10 +123,17 @@ def _length_asked(subject: Subject, unit: Unit, node: ast.AST) -> bool:
     tests += [above.test for above in unit.around(node, ast.IfExp)]
     tests += [other.test for other in unit.nodes(ast.If) if _leaves(other)]
     return any(
-        "argv" in (getattr(part, "attr", ""), getattr(part, "id", ""))
+        subject.dotted(unit, part) == "sys.argv" and not _is_item(unit, part)
         for test in tests
         for part in ast.walk(test)
+        if isinstance(part, ast.Name | ast.Attribute)
     )
+
+
+def _is_item(unit: Unit, node: ast.AST) -> bool:
+    """Say whether `sys.argv` stands before an index: that asks for nothing."""
+    above = unit.parent(node)
+    return isinstance(above, ast.Subscript) and not isinstance(above.slice, ast.Slice)
 
 
 def _leaves(node: ast.If) -> bool:

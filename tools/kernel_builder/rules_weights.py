@@ -297,13 +297,17 @@ def _used_as_module(unit: Unit, call: ast.Call) -> bool:
     found = unit.scopes.lookup(name, scope)
     if found is None or len(found[1]) > 1:
         return False
-    for node in unit.nodes(ast.Attribute):
-        if isinstance(node.value, ast.Name) and node.value.id == name:
-            here = unit.scopes.lookup(name, unit.scopes.of[id(node)])
-            same = here is not None and here[1] is found[1]
-            calls = isinstance(unit.parent(node), ast.Call)
-            if same and calls and node.attr in _MODULE_METHODS - {"state_dict"}:
-                return True
+    for node in unit.nodes(ast.Name):
+        here = unit.scopes.lookup(name, unit.scopes.of[id(node)])
+        if node.id != name or here is None or here[1] is not found[1]:
+            continue
+        use = unit.parent(node)
+        method = use.attr if isinstance(use, ast.Attribute) else ""
+        called = isinstance(unit.parent(use), ast.Call) if use is not None else False
+        if called and method in _MODULE_METHODS - {"state_dict"}:
+            return True
+        if isinstance(use, ast.Call) and use.func is node:
+            return True
     return False
 
 

@@ -111,10 +111,8 @@ def written_path(
         return argument(call, 0, "file") if _is_write(subject, unit, call, 1) else None
     if name.endswith("zipfile.ZipFile") and _is_write(subject, unit, call, 1):
         return argument(call, 0, "file")
-    if method == "open" and isinstance(call.func, ast.Attribute) and "." not in name:
-        writes = _is_write(subject, unit, call, 0)
-        return call.func.value if writes else None
-    if name == "pathlib.Path().open" and isinstance(call.func, ast.Attribute):
+    path = not name or name.startswith("pathlib.")
+    if method == "open" and path and isinstance(call.func, ast.Attribute):
         return call.func.value if _is_write(subject, unit, call, 0) else None
     if method in _PATH_METHODS and isinstance(call.func, ast.Attribute):
         return call.func.value

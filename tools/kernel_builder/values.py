@@ -250,6 +250,9 @@ class Values(Assigned):
         if method == "format":
             filled = self.texts(unit, function.value)
             return [_FIELDS.sub(UNKNOWN, text) for text in filled]
+        if method == "with_suffix":
+            found = self.texts(unit, function.value)
+            return [t if t == UNKNOWN else posixpath.splitext(t)[0] for t in found]
         if method == "with_name" and len(call.args) == 1:
             names = self.texts(unit, call.args[0])
             folders = [parent_of(t) for t in self.texts(unit, function.value)]
