@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from kernel_builder.flat_inert import judge
 from kernel_builder.flat_reach import Plan
 from kernel_builder.flat_tables import Table, is_local, package_of
 from kernel_builder.flat_units import Unit
@@ -31,20 +32,51 @@ class Wanted(NamedTuple):
     alias: str
 
 
-def leading_imports(plan: Plan) -> list[Unit]:
-    """Give the kernel's import statements before its first other statement.
+def prologue(plan: Plan) -> list[Unit]:
+    """Give the kernel's statements that must run before its modules.
 
-    Only these may be merged: what stands below may depend on what ran before it.
+    These are all those before its first first-party import, unless none of them does
+    anything: then they stay with the rest of the kernel, behind the modules.
     """
     entry = plan.tables.entry
+    before: list[Unit] = []
+    active = False
+    for unit in entry.units:
+        node = unit.node
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            if is_local(plan.tables, entry.module, node):
+                return before if active else []
+        elif unit not in entry.skipped:
+            verdict = judge(plan.tables, entry, unit)
+            active = active or verdict.work is not None or verdict.keep
+        if not _stands_first(unit, entry):
+            before.append(unit)
+    return []
+
+
+def _stands_first(unit: Unit, entry: Table) -> bool:
+    """The docstring and `from __future__` imports come before everything anyway."""
+    node = unit.node
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "__future__"
+    return unit is entry.units[0] and is_docstring(node)
+
+
+def leading_imports(plan: Plan) -> list[Unit]:
+    """Give the kernel's import statements up to its first other statement.
+
+    They start behind the prologue. Only these may be merged: what stands below may
+    depend on what ran before it.
+    """
+    entry = plan.tables.entry
+    first = set(prologue(plan))
     found: list[Unit] = []
-    for number, unit in enumerate(entry.units):
-        if isinstance(unit.node, ast.Import | ast.ImportFrom):
-            found.append(unit)
-        elif unit in entry.skipped or (number == 0 and is_docstring(unit.node)):
+    for unit in entry.units:
+        if unit in first or unit in entry.skipped or _stands_first(unit, entry):
             continue
-        else:
+        if not isinstance(unit.node, ast.Import | ast.ImportFrom):
             break
+        found.append(unit)
     return found
 
 

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
+from kernel_builder.flat_imports import prologue
 from kernel_builder.flat_inert import judge
 from kernel_builder.flat_reach import Plan, collisions
 from kernel_builder.flat_seen import check_seen
@@ -173,27 +174,35 @@ def _has_annotations(table: Table) -> bool:
 
 
 def _late_imports(plan: Plan) -> Iterator[Refusal]:
-    """Modules are joined ahead of the kernel: nothing of it may run before them."""
+    """All modules are joined where the first of them is imported."""
     tables = plan.tables
     entry = tables.entry
-    earlier: ast.stmt | None = None
+    first = set(prologue(plan))
+    end = max((unit.last for unit in first), default=0)
+    earlier: int | None = None
+    seen = False
     for unit in entry.units:
-        if unit in entry.skipped:
-            continue
         node = unit.node
+        if unit in entry.skipped or unit in first:
+            continue
         if isinstance(node, ast.Import | ast.ImportFrom):
-            if earlier is not None and is_local(tables, entry.module, node):
+            if not is_local(tables, entry.module, node):
+                continue
+            if unit.first <= end:
+                earlier = end
+            if earlier is not None:
                 yield refuse(
                     entry,
                     node,
                     "late-import",
-                    f"line {earlier.lineno} runs before this first-party import",
+                    f"line {earlier} runs before this first-party import",
                     "move the import above it",
                 )
-        elif earlier is None:
+            seen = True
+        elif seen and earlier is None:
             verdict = judge(tables, entry, unit)
             if verdict.work is not None or verdict.keep:
-                earlier = node
+                earlier = unit.first
 
 
 def _late_in_module(plan: Plan, table: Table) -> Iterator[Refusal]:

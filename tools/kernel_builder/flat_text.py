@@ -12,6 +12,7 @@ from kernel_builder.flat_imports import (
     format_imports,
     is_docstring,
     leading_imports,
+    prologue,
     wanted_imports,
 )
 from kernel_builder.flat_reach import Plan
@@ -73,11 +74,16 @@ def write_flat(plan: Plan) -> Emitted:
     page = _Page()
     page.lines.extend(_docstring(plan.tables.entry))
     page.add(*_future_lines(plan))
+    contents: list[tuple[int, str]] = []
+    before = list(_prologue(plan))
+    if before:
+        page.add("", _RULE, f"# {label}: what runs before the modules", _RULE, "")
+        contents.append((len(page.lines) - 3, "what the kernel runs first"))
+        page.lines.extend(before)
     imports = format_imports(wanted_imports(plan)) if plan.tables.inlined else []
     if imports:
         page.add("", *imports)
     page.cell("", 0, False)
-    contents: list[tuple[int, str]] = []
     for table, body in sections:
         start = len(page.lines)
         page.add("", "", *_banner(table), "")
@@ -301,14 +307,29 @@ def _tidy(
 # -- the kernel
 
 
+def _prologue(plan: Plan) -> Iterator[Line]:
+    first = prologue(plan)
+    if first:
+        entry = plan.tables.entry
+        kept = set(first)
+        gone = [unit for unit in entry.units if unit not in kept]
+        end = first[-1].last
+        for text, origin in _body(entry, first, gone):
+            if origin is not None and origin.line <= end:
+                yield text, origin
+
+
 def _entry(plan: Plan) -> Iterator[Line]:
     entry = plan.tables.entry
+    first = set(prologue(plan))
+    end = max((unit.last for unit in first), default=0)
     merged = set(leading_imports(plan)) if plan.tables.inlined else set()
     gone: list[Unit] = []
     for number, unit in enumerate(entry.units):
         node = unit.node
         docstring = number == 0 and is_docstring(node)
-        if docstring or (unit in entry.skipped and _names_local(plan, unit)):
+        skipped = unit in entry.skipped and _names_local(plan, unit)
+        if docstring or skipped or unit in first:
             gone.append(unit)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
@@ -316,7 +337,7 @@ def _entry(plan: Plan) -> Iterator[Line]:
                 gone.append(unit)
     leaving = set(gone)
     kept = [unit for unit in entry.units if unit not in leaving]
-    rows = list(_body(entry, kept, gone))
+    rows = [row for row in _body(entry, kept, gone) if row[1] and row[1].line > end]
     yield from _aliases(plan, entry)
     yield from _without_empty_cells(rows, _inside_statements(kept))
 

@@ -102,6 +102,7 @@ def _statements(
     lines = emitted.text.split("\n")
     used: set[tuple[str, int]] = set()
     last = (-1, -1)
+    ahead = True
     imported = _all_imports(closure)
     for position, node in enumerate(tree.body):
         first, end = statement_lines(node)
@@ -117,7 +118,9 @@ def _statements(
         number = _match(node, origin, free, sources[origin.path], lines)
         if number is None:
             continue  # an alias in place of an import
-        place = (order[origin.path], number)
+        # Before the modules may stand what the kernel does before it imports them.
+        ahead = ahead and origin.module == MAIN
+        place = (-1 if ahead else order[origin.path], number)
         docstring = position == 0 and number == 0 and origin.module == MAIN
         if not docstring and place <= last:
             raise ProofFailed(f"line {first} is out of order")

@@ -43,6 +43,7 @@ def _places(
     docstring = _docstring_lines(closure.entry)
     places: dict[str, dict[int, int]] = {label: {} for label in sources}
     last = (-1, 0)
+    first = True
     for at, origin in enumerate(lines):
         if origin is None:
             continue
@@ -51,7 +52,9 @@ def _places(
         places[origin.path][origin.line] = at
         if origin.module == MAIN and origin.line in docstring:
             continue  # the kernel's docstring stands first
-        here = (order[origin.path], origin.line)
+        # Before the modules may stand what the kernel does before it imports them.
+        first = first and origin.module == MAIN
+        here = (-1 if first else order[origin.path], origin.line)
         if here <= last:
             return None
         last = here
