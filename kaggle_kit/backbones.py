@@ -123,6 +123,9 @@ def channel_weights(weight: Tensor, n_channels: int) -> Tensor:
     One channel gets the sum over the old ones, which is what a grey image repeated as
     red, green and blue would give. More channels repeat the old ones in turn, scaled so
     that the response to equal channels stays the same.
+
+    >>> channel_weights(torch.ones(8, 3, 5, 5), 1)[0, :, 0, 0]
+    tensor([3.])
     """
     old = weight.shape[1]
     if n_channels == old:

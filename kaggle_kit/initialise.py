@@ -19,6 +19,9 @@ def activation_gain(activation: str | nn.Module) -> float:
 
     Args:
         activation: a name for `make_activation`, or the module itself.
+
+    >>> round(activation_gain("relu"), 6)
+    1.414214
     """
     if isinstance(activation, str):
         activation = make_activation(activation)

@@ -110,6 +110,9 @@ def split_heads(preds: HeadOutputs, sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """Split outputs (B, sum of sizes) into one (B, size) per head.
 
     Outputs that are separate already are checked and passed through.
+
+    >>> [head.tolist() for head in split_heads(torch.tensor([[1, 2, 3]]), (2, 1))]
+    [[[1, 2]], [[3]]]
     """
     if isinstance(preds, Tensor):
         if preds.shape[-1] != sum(sizes):

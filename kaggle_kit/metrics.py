@@ -58,6 +58,9 @@ def confusion_counts(
 
     Returns:
         (C, C) int64, rows are actual classes, columns predicted ones.
+
+    >>> confusion_counts(np.array([0, 1, 1]), np.array([0, 0, 1])).tolist()
+    [[1, 1], [0, 1]]
     """
     predicted, actual = _metrics_pair(preds, targets)
     largest = int(max(predicted.max(), actual.max()))
@@ -80,7 +83,12 @@ def accuracy(preds: MetricArray, targets: MetricArray) -> float:
 
 
 def top_k_accuracy(preds: MetricArray, targets: MetricArray, k: int = 5) -> float:
-    """Share of images whose actual class is among the k highest scores (N, C)."""
+    """Share of images whose actual class is among the k highest scores (N, C).
+
+    >>> scores = np.array([[0.1, 0.3, 0.6], [0.5, 0.3, 0.2]])
+    >>> top_k_accuracy(scores, np.array([1, 2]), k=2)
+    0.5
+    """
     scores, actual = metric_array(preds), metric_array(targets)
     if scores.ndim != 2 or not 1 <= k <= scores.shape[1]:
         raise ValueError(f"top {k} of scores of shape {scores.shape} is undefined")
@@ -96,6 +104,9 @@ def macro_recall(
     Without `n_classes` the classes are those that occur among targets or predictions,
     as in scikit-learn: a class that is predicted but never occurs counts as 0. With it
     all classes 0..n_classes-1 count, those that never occur as 0.
+
+    >>> macro_recall(np.array([0, 0, 1]), np.array([0, 0, 0]))  # 2/3 and 0
+    0.3333333333333333
     """
     counts = _metrics_counts(preds, targets, n_classes)
     return float(np.mean(_metrics_share(counts.diagonal(), counts.sum(axis=1))))
@@ -125,6 +136,9 @@ def quadratic_weighted_kappa(preds: MetricArray, targets: MetricArray) -> float:
     """Agreement of ordered classes beyond chance, errors weighted by distance squared.
 
     1 is full agreement, 0 that of chance (Cohen 1968).
+
+    >>> quadratic_weighted_kappa(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1]))
+    0.8
     """
     counts = confusion_counts(preds, targets).astype(np.float64)
     grades = np.arange(len(counts))

@@ -27,6 +27,9 @@ def apply_prior_power(
 
     Returns:
         (N, C) float64, rows sum to 1.
+
+    >>> apply_prior_power(np.array([[0.6, 0.4]]), 1.0, counts=np.array([2, 1])).round(3)
+    array([[0.429, 0.571]])
     """
     shares = metric_array(probabilities).astype(np.float64)
     if shares.ndim != 2:
