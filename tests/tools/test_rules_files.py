@@ -195,6 +195,20 @@ PASSES = {
                 if place.is_dir():
                     break
             """,
+        "in Colab": """
+            try:
+                from google.colab import drive
+                drive.mount("/content/drive")
+                ROOT = "/content/drive/MyDrive"
+            except ImportError:
+                ROOT = "/kaggle/input/titanic"
+            try:
+                import google.colab
+                IN_COLAB = True
+            except ImportError:
+                IN_COLAB = False
+            OUT = "/content/out" if IN_COLAB else "/kaggle/working"
+            """,
         "on Windows": """
             import os
             import platform

@@ -62,6 +62,7 @@ SCRIPT_TRIPS = {
             print(os.environ.get("KAGGLE_API_V1_TOKEN"))  # !
             assert os.system("env") == 0  # !
             logging.info("%s", os.environ.copy())  # !
+            print({key: os.environ[key] for key in os.environ})  # !
             """,
         "the key's file": """
             import shutil
@@ -183,6 +184,7 @@ SCRIPT_PASSES = {
             for key in os.environ:
                 print(key)
             copy = dict(os.environ)
+            print([key for key in os.environ if key.startswith("KAGGLE_")])
             """,
     },
     "S24": {

@@ -182,6 +182,13 @@ PASSES = {
             if not os.path.exists("/kaggle"):
                 import ultralytics
             """,
+        "asked first": """
+            import importlib.util
+            if importlib.util.find_spec("ultralytics") is not None:
+                import ultralytics
+            if importlib.util.find_spec("monai"):
+                import monai
+            """,
         "own": """
             from lightning import strike
             strike()

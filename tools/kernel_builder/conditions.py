@@ -69,6 +69,7 @@ class Run:
     gpu: bool | None = None
     rerun: bool | None = None
     attached: frozenset[str] | None = None
+    has_module: Callable[[str], bool] = lambda name: True
 
 
 @dataclass(eq=False)
@@ -267,6 +268,10 @@ class Conditions:
             if found is _UNSET and len(call.args) > 1:
                 return self.values.constant(unit, call.args[1], _UNKNOWN)
             return found
+        if name.endswith("util.find_spec") and call.args:
+            module = self.values.constant(unit, call.args[0])
+            root = module.partition(".")[0] if isinstance(module, str) else "os"
+            return _UNKNOWN if self.run.has_module(root) else None
         if name == "platform.system":
             return "Linux"
         if name == "kaggle_kit.paths.runtime":

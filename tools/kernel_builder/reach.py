@@ -75,10 +75,11 @@ class Reach:
         for name in ("body", "orelse", "finalbody"):
             block = getattr(above, name, None)
             if isinstance(block, list) and any(child is part for part in block):
+                tried = isinstance(above, ast.Try) and name == "body"
                 for earlier in block:
                     if earlier is child:
                         return True
-                    if self._ends(unit, earlier):
+                    if self._ends(unit, earlier) or (tried and _is_colab(earlier)):
                         return False
         return True
 
@@ -138,6 +139,15 @@ class Reach:
                 finally:
                     self._busy.discard(id(above))
         return True
+
+
+def _is_colab(statement: ast.stmt) -> bool:
+    """Say whether a statement imports what only Colab has: in a try, the rest waits."""
+    if isinstance(statement, ast.ImportFrom):
+        return (statement.module or "").startswith("google.colab")
+    return isinstance(statement, ast.Import) and any(
+        alias.name.startswith("google.colab") for alias in statement.names
+    )
 
 
 def is_main_guard(test: ast.expr) -> bool:

@@ -121,6 +121,7 @@ class Subject:
             gpu=self.gpu,
             rerun=rerun,
             attached=None if self.metadata is None else self.sources.parts,
+            has_module=self.profile.has_module,
         )
         return Reach(self.program, Conditions(self.program, self.values, run))
 

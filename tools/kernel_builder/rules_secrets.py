@@ -133,19 +133,27 @@ def _as_a_whole(unit: Unit, node: ast.AST) -> bool:
     if isinstance(above, ast.Call):
         function = getattr(above.func, "id", getattr(above.func, "attr", ""))
         return node in above.args and function not in ("len", "sorted", "list", "set")
+    if isinstance(above, ast.comprehension):
+        return False  # the names alone; `_names_secret` looks for the values
     return not isinstance(above, ast.Attribute | ast.Subscript | ast.Compare)
 
 
 def _names_secret(subject: Subject, unit: Unit, expr: ast.expr) -> bool:
+    """Say whether `os.environ[key]` stands there with a secret's name, or with any."""
     for node in ast.walk(expr):
-        if (
-            isinstance(node, ast.Subscript)
-            and subject.dotted(unit, node.value) == "os.environ"
-        ):
+        if not isinstance(node, ast.Subscript):
+            continue
+        if subject.dotted(unit, node.value) == "os.environ":
             key = subject.constant(unit, node.slice)
-            if isinstance(key, str) and _SECRET_VARIABLES.search(key):
+            every = key is None and any(True for _ in _comprehensions(unit, node))
+            if every or (isinstance(key, str) and _SECRET_VARIABLES.search(key)):
                 return True
     return False
+
+
+def _comprehensions(unit: Unit, node: ast.AST) -> Iterator[ast.AST]:
+    for kind in (ast.DictComp, ast.ListComp, ast.SetComp, ast.GeneratorExp):
+        yield from unit.around(node, kind)
 
 
 def _prints_items(subject: Subject, unit: Unit, call: ast.Call) -> bool:
