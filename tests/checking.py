@@ -9,9 +9,10 @@ from pathlib import Path
 from textwrap import dedent
 
 from kernel_builder.findings import Finding
-from kernel_builder.preflight import RULES, run_checks
+from kernel_builder.preflight import run_checks
 from kernel_builder.profiles import load_profile
 from kernel_builder.project import load_project
+from kernel_builder.rules import RULES
 
 METADATA = {
     "id": "tester/my-kernel",

@@ -11,9 +11,10 @@ from checking import METADATA, check, write_kernel
 
 from kernel_builder import cli
 from kernel_builder.errors import CheckFailed, UsageError
-from kernel_builder.preflight import CLIENT_RULES, RULES, run_checks, stop_on_errors
+from kernel_builder.preflight import run_checks, stop_on_errors
 from kernel_builder.profiles import load_profile
 from kernel_builder.project import load_project
+from kernel_builder.rules import CLIENT_RULES, RULES
 
 ROOT = Path(__file__).parents[2]
 TABLES = {

@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
 
 from kernel_builder.build import FORMS, emit
 from kernel_builder.emitted import Emitted
@@ -19,7 +18,6 @@ from kernel_builder.errors import CheckFailed, ToolError, UsageError
 from kernel_builder.findings import (
     UNUSED,
     Finding,
-    Silence,
     apply_silences,
     find_silences,
 )
@@ -33,44 +31,10 @@ from kernel_builder.profiles import (
 )
 from kernel_builder.program import Program, find_program
 from kernel_builder.project import Project, load_project
-from kernel_builder.rules_attached import RULES as ATTACHED
-from kernel_builder.rules_base import Rule, Subject
-from kernel_builder.rules_files import RULES as FILES
-from kernel_builder.rules_hardware import RULES as HARDWARE
-from kernel_builder.rules_imports import RULES as IMPORTS
-from kernel_builder.rules_metadata import RULES as METADATA
-from kernel_builder.rules_network import RULES as NETWORK
-from kernel_builder.rules_output import RULES as OUTPUT
-from kernel_builder.rules_public import RULES as PUBLIC
-from kernel_builder.rules_scripts import RULES as SCRIPTS
-from kernel_builder.rules_secrets import RULES as SECRETS
-from kernel_builder.rules_source import RULES as SOURCE
+from kernel_builder.rules import CLIENT_RULES, RULES
+from kernel_builder.rules_base import Subject
 from kernel_builder.rules_source import check_files, shown_path
-from kernel_builder.rules_submission import RULES as SUBMISSION
-from kernel_builder.rules_weights import RULES as WEIGHTS
-from kernel_builder.rules_writes import RULES as WRITES
 from kernel_builder.sources import Source
-
-RULES: Final[tuple[Rule, ...]] = tuple(
-    sorted(
-        (
-            *(
-                *METADATA,
-                *ATTACHED,
-                *SOURCE,
-                *IMPORTS,
-                *NETWORK,
-                *WEIGHTS,
-                *FILES,
-                *WRITES,
-            ),
-            *(*HARDWARE, *SUBMISSION, *PUBLIC, *SCRIPTS, *OUTPUT, *SECRETS),
-        ),
-        key=lambda rule: rule.id,
-    )
-)
-# Found by calls of the client, not by this step; their ids may be ignored all the same.
-CLIENT_RULES: Final = ("P01", "P02", "P03")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +133,7 @@ def _tell_of_notebook(kernel: Path, profile: Profile) -> None:
     closure = _stub(project)
     subject = _subject(project, closure, profile, None, "auto", True)
     subject.sent = entry.read_bytes()
-    for rule in (*METADATA, *ATTACHED):
+    for rule in (rule for rule in RULES if rule.id.startswith("M")):
         for finding in rule.check(subject):
             sys.stdout.write(f"{finding}\n")
 
@@ -355,6 +319,3 @@ def _drop_unreached(program: Program, emitted: Emitted) -> None:
             )
             if definition and not unit.is_entry and node.lineno not in lines:
                 program.dropped.add(id(node))
-
-
-__all__ = ["Finding", "Silence", "run_checks"]

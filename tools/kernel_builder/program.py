@@ -43,7 +43,6 @@ _RETURNS: Final = {
 # Calls that give back their first argument, or one of its kind.
 _PASSED_ON: Final = ("kaggle_kit.config.override", "dataclasses.replace", "copy.copy")
 _SAME: Final = {
-    "os.path": "os.path",
     "posixpath": "os.path",
     "io.open": "builtins.open",
     "lightgbm.sklearn": "lightgbm",

@@ -9,7 +9,7 @@ from typing import Final
 
 from kernel_builder.errors import UsageError
 from kernel_builder.findings import Finding
-from kernel_builder.modules import MAIN, Finder, loaded_modules, walk_imports
+from kernel_builder.modules import Finder, loaded_modules, walk_imports
 from kernel_builder.profiles import Profile
 from kernel_builder.project import Project
 from kernel_builder.rules_base import Rule, Subject
@@ -193,5 +193,3 @@ RULES: Final = (
     Rule("S01", "error", "does not parse under Kaggle's Python", _done_before),
     Rule("S29", "error", "not plain UTF-8", _done_before),
 )
-
-__all__ = ["MAIN", "RULES", "check_files", "shown_path"]
