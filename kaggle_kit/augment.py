@@ -19,12 +19,18 @@ BatchAugment = Callable[[Tensor, torch.Generator], Tensor]
 _AUGMENT_PADDING = {"constant": "zeros", "border": "border", "reflect": "reflection"}
 
 
+def move_draws(draws: Tensor, like: Tensor) -> Tensor:
+    """Bring draws to the device of `like`; a GPU is not waited for."""
+    # A plain copy from the CPU waits until the GPU has done all it was given before.
+    return draws.to(like.device, non_blocking=like.is_cuda)
+
+
 def draw_uniform(
     n: int, low: float, high: float, generator: torch.Generator, like: Tensor
 ) -> Tensor:
     """Draw n numbers uniformly from [low, high), float32 on the device of `like`."""
     draw = torch.rand(n, generator=generator, device=generator.device)
-    return draw.mul_(high - low).add_(low).to(like.device)
+    return move_draws(draw.mul_(high - low).add_(low), like)
 
 
 def draw_chosen(n: int, p: float, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -225,7 +231,7 @@ class RandomCrop:
         crops = padded.unfold(2, height, 1).unfold(3, width, 1)
         device, count = generator.device, 2 * pad + 1
         at = torch.randint(count, (2, n), generator=generator, device=device)
-        at = at.to(x.device)
+        at = move_draws(at, x)
         return crops[torch.arange(n, device=x.device), :, at[0], at[1]]
 
 
@@ -271,7 +277,9 @@ class RandomPerspective:
         moves = draw_uniform(8 * n, -1.0, 1.0, generator, x).view(n, 4, 2)
         chosen = draw_chosen(n, self.p, generator, x)
         moves = moves * (self.distortion * chosen)[:, None, None]
-        square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]).to(x.device)
+        # The corners (-1, -1), (1, -1), (1, 1), (-1, 1), made where they are needed.
+        at = torch.arange(4, device=x.device)
+        square = torch.stack(((at + 1) // 2 % 2, at // 2), dim=1) * 2.0 - 1.0
         grid = _augment_projective_grid(square + moves, x.shape[-2], x.shape[-1])
         return _augment_sample(x, grid, self.fill, self.padding)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kaggle_kit.augment import draw_chosen, draw_uniform
+from kaggle_kit.augment import draw_chosen, draw_uniform, move_draws
 
 _ERASING_STEPS = 6  # moments of digits and clothes are then right to 0.002
 
@@ -155,7 +155,7 @@ def clamped_noise(x: Tensor, generator: torch.Generator) -> Tensor:
     mean, std = flat.mean(dim=1), flat.std(dim=1, unbiased=False)
     loc, scale = _erasing_latent(mean, std.clamp(min=1e-6), low, high)
     noise = torch.randn(flat.shape, generator=generator, device=generator.device)
-    noise = noise.to(x.device) * scale[:, None] + loc[:, None]
+    noise = move_draws(noise, x) * scale[:, None] + loc[:, None]
     noise = torch.clamp(noise, low[:, None], high[:, None])
     return noise.to(x.dtype).view_as(x)
 

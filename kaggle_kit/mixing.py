@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaggle_kit.augment import move_draws
 from kaggle_kit.losses import MixedTargets
 
 
@@ -67,7 +68,7 @@ class CutMix:
         (n, _, height, width) = x.shape
         partner, weight = _mixing_draw(n, self.alpha, self.p, generator, x)
         device = x.device if generator is None else generator.device
-        at = torch.rand(2, n, generator=generator, device=device).to(x.device)
+        at = move_draws(torch.rand(2, n, generator=generator, device=device), x)
         side = (1 - weight).sqrt()
         rows = _mixing_span(at[0] * height, side * height, height)  # (B, H)
         columns = _mixing_span(at[1] * width, side * width, width)  # (B, W)
@@ -99,7 +100,7 @@ class MixEither:
         two, two_targets = self.second(x, y, generator)
         device = x.device if generator is None else generator.device
         chosen = torch.rand(len(x), generator=generator, device=device) < self.p
-        chosen = chosen.to(x.device)
+        chosen = move_draws(chosen, x)
         by_target = chosen.view(-1, *[1] * (y.ndim - 1))
         targets = MixedTargets(
             y,
@@ -128,7 +129,7 @@ def _mixing_draw(
     weight = numbers.beta(alpha, alpha, n)
     weight[numbers.random(n) >= p] = 1.0
     shares = torch.from_numpy(weight.astype(np.float32))
-    return partner.to(like.device), shares.to(like.device)
+    return move_draws(partner, like), move_draws(shares, like)
 
 
 def _mixing_span(centre: Tensor, length: Tensor, size: int) -> Tensor:

@@ -203,6 +203,8 @@ def test_perspective_changes_each_image_its_own_way_or_not_at_all():
     same = ((warped - x).abs().amax((1, 2, 3)) < 1e-4).float().mean()
     assert 0.35 < float(same) < 0.65
     assert len({image.numpy().tobytes() for image in warped}) > 40
+    still = RandomPerspective(0.0)(x, generator_of())
+    torch.testing.assert_close(still, x, atol=1e-5, rtol=0)
     ones = torch.ones(20, 1, 8, 8)
     kept = RandomPerspective(0.4, padding="border")(ones, generator_of())
     torch.testing.assert_close(kept, ones)
