@@ -349,7 +349,7 @@ def _names_local(plan: Plan, unit: Unit) -> bool:
 
 def _without_empty_cells(rows: list[Line], inside: set[int]) -> Iterator[Line]:
     """Drop the `# %%` line of a cell that held nothing but imports."""
-    dropping = False
+    dropping = True
     for index, (text, origin) in enumerate(rows):
         if dropping and not text.strip():
             continue  # the blank lines of the cell that went
