@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from kaggle_kit.augment import RandomAffine
 from kaggle_kit.batches import DeviceBatches
@@ -34,6 +36,28 @@ def test_lengths_with_and_without_the_short_last_batch():
     _, full = batches_of(drop_last=True)
     assert (len(full), full.n_items) == (2, 8)
     assert [len(y) for _, y in full] == [4, 4]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 40),
+    batch_size=st.integers(1, 45),
+    drop_last=st.booleans(),
+    epoch=st.integers(0, 10_000),
+)
+def test_every_epoch_holds_every_image_once(n, batch_size, drop_last, epoch):
+    assume(not drop_last or batch_size <= n)
+    _, batches = batches_of(n, (2, 3), batch_size=batch_size, drop_last=drop_last)
+    batches.shuffle = True
+    batches.set_epoch(epoch)
+    parts = [y for _, y in batches]
+    seen = torch.cat(parts).tolist()
+    assert len(parts) == len(batches)
+    assert len(seen) == batches.n_items == len(set(seen))
+    assert set(seen) <= set(range(n))
+    assert n - len(seen) < batch_size
+    assert drop_last or len(seen) == n
+    assert all(len(part) == batch_size for part in parts[:-1])
 
 
 def test_without_labels_a_batch_is_the_images_alone():
