@@ -212,6 +212,19 @@ def test_logs_are_mapped_and_follow(desk: Desk, kaggle: StandIn):
     assert raw[0]["data"] in desk.run("logs", "--raw").out
 
 
+def test_from_another_folder_the_lines_are_led_back_as_well(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    desk.write("def load():\n    raise RuntimeError('no such column')\n\n\nload()\n")
+    desk.push()
+    monkeypatch.chdir(desk.folder.parent)
+    shown = desk.run("logs")
+    assert shown.code == 0, shown.text
+    assert "kernel.py:2" in shown.out or 'kernel.py", line 2' in shown.out
+    assert desk.record[0]["built"].startswith("out/pushed/my-kernel/")
+    assert desk.record[-1]["outputs"] == "out/runs/my-kernel/v1"
+
+
 def test_the_log_is_shown_while_the_kernel_runs(desk: Desk, kaggle: StandIn):
     kaggle.run = slowly(kaggle, 1.5)
     code = desk.run("push").code

@@ -18,7 +18,7 @@ from kernel_builder.outputs import Fetched, fetch_run
 from kernel_builder.project import Project
 from kernel_builder.remote import Located, bundle_run
 from kernel_builder.retrying import span
-from kernel_builder.runs import Run, record_event
+from kernel_builder.runs import Run, from_root, record_event
 from kernel_builder.source_map import from_json
 from kernel_builder.verify import find_sample, verify_submission
 from kernel_builder.watching import Ended, await_end
@@ -49,6 +49,8 @@ def finish_run(
     try:
         start = None if live is None else live.start
         ended = await_end(client, located.run, patience, start)
+        if live is not None:
+            live.finish()
     finally:
         if live is not None:
             live.stop()
@@ -79,12 +81,12 @@ def conclude(
         client, run, located.runs_folder, patience, ended.status, ended.proven
     )
     if located.recorded:
-        where = str(fetched.folder)
+        root = located.project.root
         record_event(
-            located.project.root,
+            root,
             run.run_id,
             "fetched",
-            outputs=where,
+            outputs=from_root(root, fetched.folder),
             validation=validation_score(fetched.folder, log_text(ended.raw_log)),
         )
     size = sum(fetched.sizes.values())
@@ -110,7 +112,7 @@ def conclude(
 def show_log(located: Located, text: str, log: Callable[[str], None]) -> None:
     """Print the end of a failed kernel's log, with built lines led back to sources."""
     log(f"{located.run.label}: its log, led back to your sources:")
-    mapped = map_back(located.run, text)
+    mapped = map_back(located, text)
     lines = mapped.rstrip("\n").splitlines()
     if len(lines) > SHOWN_LOG_LINES:
         log(f"  ... {len(lines) - SHOWN_LOG_LINES} lines before")
@@ -118,11 +120,11 @@ def show_log(located: Located, text: str, log: Callable[[str], None]) -> None:
         log(f"  | {line}")
 
 
-def map_back(run: Run, text: str) -> str:
+def map_back(located: Located, text: str) -> str:
     """A log with the built file's lines led back to the sources, where a map exists."""
     from kernel_builder.trace import map_log
 
-    for path in sorted(Path(run.built).glob("*.map.json")) if run.built else ():
+    for path in sorted(located.built.glob("*.map.json")) if located.built else ():
         return map_log(text, from_json(path.read_text(encoding="utf-8"), path.name))
     return text
 

@@ -1,4 +1,9 @@
-"""Look at everything that must be right before a push, and say how to mend it."""
+"""Look at everything that must be right before a push, and say how to mend it.
+
+The client and its version, which credential wins and who can read it, the clock, the
+connection, accepted rules and datasets of a kernel, bubblewrap, Docker, the Pythons of
+the profiles. Exits with the code of the first error.
+"""
 
 import argparse
 import os

@@ -1,4 +1,8 @@
-"""Download log and outputs of a run that has ended, and check submission.csv."""
+"""Download log and outputs of a run that has ended, and check submission.csv.
+
+Everything lands in OUT/runs/<slug>/v<N>/, whole or not at all; an interrupted download
+goes on where it stopped, and the folder of an older run is never touched.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -24,13 +28,12 @@ from kernel_builder.watching import look_once, still_running
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `fetch`."""
-    parser.add_argument("kernel", help="kernel folder or .py file")
+    add_remote_arguments(parser)
     parser.add_argument(
         "--foreign",
         action="store_true",
         help="with --version: a version that was not pushed from here",
     )
-    add_remote_arguments(parser)
 
 
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:

@@ -35,11 +35,14 @@ class LiveLog:
             self._thread = threading.Thread(target=self._follow, daemon=True)
             self._thread.start()
 
+    def finish(self) -> None:
+        """The run has ended: let the last lines come."""
+        if self._thread is not None and self.ours:
+            self._thread.join(LAST_LINES)
+
     def stop(self) -> None:
-        """End the stream, after its last lines where it has any."""
+        """End the stream at once."""
         if self._thread is not None:
-            if self.ours:
-                self._thread.join(LAST_LINES)
             self.client.close()
             self._thread.join(LAST_LINES)
 

@@ -22,10 +22,9 @@ from kernel_builder.watching import await_end
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `logs`."""
-    parser.add_argument("kernel", help="kernel folder or .py file")
+    add_remote_arguments(parser)
     parser.add_argument("--follow", action="store_true", help="show it while it runs")
     parser.add_argument("--raw", action="store_true", help="do not map lines back")
-    add_remote_arguments(parser)
 
 
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
@@ -33,13 +32,15 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     patience = patience_of(args, log)
     log = patience.log
     with open_client(args) as client:
-        run = locate_run(args, client, patience).run
+        located = locate_run(args, client, patience)
+        run = located.run
         if args.follow:
             live = LiveLog(run, open_client(args), log)
             with say_what_runs_on(run, log):
                 live.start()
                 try:
                     await_end(client, run, patience)
+                    live.finish()
                 finally:
                     live.stop()
             return 0
@@ -61,5 +62,5 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
                 f"run {run.run_id}; try again later"
             )
         text = client.clean(log_text(page["log"]))
-        log((text if args.raw else map_back(run, text)).rstrip("\n"))
+        log((text if args.raw else map_back(located, text)).rstrip("\n"))
     return 0

@@ -1,8 +1,17 @@
-"""Build a kernel, check it, push it through the client, and see it through."""
+"""Build a kernel, check it, push it through the Kaggle client, and see it through.
+
+The push is judged by Kaggle's whole answer: refused pushes and dropped sources fail.
+With --wait the tool waits for exactly the version it pushed (with the clients 2.2.4 and
+2.2.5 alike), brings log and outputs to OUT/runs/<slug>/v<N>/ and checks submission.csv.
+
+Exit codes: 0 all went well, 2 usage, 3 check, 4 rehearsal, 5 refused, 6 the kernel
+failed, 7 out of time, 8 network, 9 submission, 10 credentials, 130 Ctrl-C.
+"""
 
 import argparse
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +24,7 @@ from kernel_builder.errors import PushRefused, RehearsalFailed, UsageError
 from kernel_builder.profiles import load_profile
 from kernel_builder.project import Project, load_project
 from kernel_builder.remote import (
-    add_remote_arguments,
+    add_result_arguments,
     bundle_run,
     kernel_id,
     live_log,
@@ -24,7 +33,7 @@ from kernel_builder.remote import (
     say_what_runs_on,
 )
 from kernel_builder.retrying import span
-from kernel_builder.runs import Run, git_state, new_run_id, read_cfg
+from kernel_builder.runs import Run, from_root, git_state, new_run_id, read_cfg
 from kernel_builder.saving import Prepared, push
 
 RUNNING = ("QUEUED", "RUNNING", "CANCEL_REQUESTED")
@@ -33,18 +42,24 @@ RUNNING = ("QUEUED", "RUNNING", "CANCEL_REQUESTED")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `push`."""
     add_build_options(parser)
-    parser.add_argument("--wait", action="store_true", help="see the run through")
-    parser.add_argument("--force", action="store_true", help="push over a running one")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait, download and check as well"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="push over a run, without quota"
+    )
     parser.add_argument(
         "--time-limit", type=float, metavar="MIN", help="Kaggle stops the run after MIN"
     )
     parser.add_argument("--no-check", action="store_true", help="skip the static check")
     parser.add_argument("--profile", default="", help="the image to check against")
-    parser.add_argument("--ignore", action="append", default=[], metavar="RULE")
+    parser.add_argument(
+        "--ignore", action="append", default=[], metavar="ID", help="silence a rule"
+    )
     parser.add_argument(
         "--rehearse", action="store_true", help="rehearse what is pushed, before"
     )
-    add_remote_arguments(parser)
+    add_result_arguments(parser)
 
 
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
@@ -142,7 +157,7 @@ def prepare(
     )
     source = built.code_path.read_text(encoding="utf-8")
     if any(secret in source for secret in client.secrets):
-        built.code_path.unlink()
+        shutil.rmtree(built.code_path.parent)
         raise UsageError(
             f"{project.entry}: the kernel holds your Kaggle key; remove it"
         )
@@ -153,7 +168,7 @@ def prepare(
     prepared = Run(
         run_id,
         kernel,
-        built=str(built.code_path.parent),
+        built=from_root(project.root, built.code_path.parent),
         commit=commit,
         dirty=dirty,
         sha256=source_hash(built),

@@ -36,17 +36,28 @@ class Located:
     recorded: bool = True
 
     @property
+    def built(self) -> Path | None:
+        """The folder of the built file that was pushed, where it is known."""
+        return self.project.root / self.run.built if self.run.built else None
+
+    @property
     def runs_folder(self) -> Path:
         """The folder with one subfolder per version of this kernel."""
         return self.out / "runs" / self.run.kernel.rsplit("/", 1)[-1]
 
 
 def add_remote_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of every command that talks about a run on Kaggle."""
-    add_client_arguments(parser)
-    parser.add_argument("--out", default="out", help="where results go (default: out)")
+    """Arguments of every command about a run that was pushed before."""
+    parser.add_argument("kernel", metavar="KERNEL", help="kernel folder or .py file")
     parser.add_argument("--run", default="", metavar="ID", help="this recorded run")
     parser.add_argument("--version", type=int, metavar="N", help="this version")
+    add_result_arguments(parser)
+
+
+def add_result_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every command that brings a result home."""
+    add_client_arguments(parser)
+    parser.add_argument("--out", default="out", help="where results go (default: out)")
     parser.add_argument("--input", metavar="DIR", help="the competition's data, here")
     parser.add_argument(
         "--no-live", action="store_true", help="do not show the log while it runs"

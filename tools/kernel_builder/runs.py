@@ -89,6 +89,17 @@ def record_event(root: Path, run: str, event: str, **what: Any) -> None:  # noqa
         os.close(handle)
 
 
+def from_root(root: Path, path: Path) -> str:
+    """`path` as the record names it: from the repository's root where it lies inside.
+
+    >>> from_root(Path("/repo"), Path("/repo/out/runs/v1"))
+    'out/runs/v1'
+    """
+    whole = path.absolute()
+    inside = whole.is_relative_to(root)
+    return whole.relative_to(root).as_posix() if inside else str(whole)
+
+
 def read_runs(root: Path) -> list[Run]:
     """All recorded pushes, oldest first."""
     path = root / FILE_NAME

@@ -38,14 +38,13 @@ LONGEST_POLL = 60.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `submit`."""
-    parser.add_argument("kernel", help="kernel folder or .py file")
+    add_remote_arguments(parser)
     parser.add_argument("-m", "--message", required=True, help="the description")
     parser.add_argument("--competition", help="default: the metadata's first source")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--file", action="store_true", help="upload submission.csv")
     kind.add_argument("--code", action="store_true", help="submit the kernel version")
     parser.add_argument("--no-wait", action="store_true", help="do not await the score")
-    add_remote_arguments(parser)
 
 
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
@@ -103,8 +102,8 @@ def is_code_competition(
 
 
 def _refuse_internet(located: Located) -> None:
-    path = Path(located.run.built) / "kernel-metadata.json"
-    if located.run.built and path.is_file():
+    path = (located.built or Path()) / "kernel-metadata.json"
+    if located.built and path.is_file():
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw.get("enable_internet", True):
             raise UsageError(

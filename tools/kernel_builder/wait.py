@@ -1,4 +1,8 @@
-"""Pick up a run that was pushed before, perhaps from another terminal."""
+"""Pick up a run that was pushed before, perhaps from another terminal.
+
+Waits for the newest push of the kernel that is recorded in kaggle-runs.jsonl (or the
+one that --run or --version names), brings it home and checks it, as `push --wait` does.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -16,7 +20,6 @@ from kernel_builder.remote import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `wait`."""
-    parser.add_argument("kernel", help="kernel folder or .py file")
     add_remote_arguments(parser)
 
 
