@@ -113,6 +113,17 @@ def test_trouble_with_the_token_is_not_taken_for_a_wrong_one(
         client.call("quota")
 
 
+def test_a_server_that_hangs_while_the_client_starts(
+    desk: Desk, kaggle: StandIn, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("kernel_builder.client.START_SECONDS", 3.0)
+    desk.env["KAGGLE_API_TOKEN"] = TOKEN
+    kaggle.fail("IntrospectToken", hang=60, times=9)
+    with desk.client(call_timeout=0.5) as client, pytest.raises(CallError) as caught:
+        client.call("quota")
+    assert caught.value.kind == "timeout"
+
+
 def test_a_login_that_expired_while_waiting_is_renewed(desk: Desk, kaggle: StandIn):
     """What a login gives lives for 12 hours; a new process of the client renews it."""
     with desk.client() as client:

@@ -232,6 +232,7 @@ def test_a_running_version_is_not_pushed_over(desk: Desk, kaggle: StandIn):
     assert "is RUNNING on Kaggle already" in result.err
     assert "--force" in result.err
     assert kaggle.asked("SaveKernel") == []
+    assert list((desk.folder / "out" / "pushed").rglob("kernel.py")) == []
     assert desk.push("--force").code == 0
 
 

@@ -74,9 +74,14 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
         require_reader(args, project)
     with open_client(args) as client:
         prepared = prepare(args, project, client, log)
-        if args.rehearse:
-            rehearse_built(args, prepared, log)
-        look_before(client, prepared, patience, args)
+        try:
+            if args.rehearse:
+                rehearse_built(args, prepared, log)
+            look_before(client, prepared, patience, args)
+        except BaseException:
+            # Nothing was sent: a folder of a push that never was would mislead.
+            shutil.rmtree(prepared.folder, ignore_errors=True)
+            raise
         pushed = push(client, prepared, patience, args)
         if not args.wait:
             log(f"not waiting; `wait {args.kernel}` brings the result")
