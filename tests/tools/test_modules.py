@@ -200,3 +200,13 @@ def test_a_linked_folder_that_contains_itself_ends(tmp_path):
     found = closure(tmp_path, {"kernel.py": "import pkg.m\n", "pkg/m.py": ""})
     assert names(found) == ["pkg.m"]
     assert found.namespaces == ("pkg",)
+
+
+def test_a_namespace_package_may_lie_in_several_folders(tmp_path):
+    (tmp_path / "kernel.py").write_text("from ns.a import x\nfrom ns.b import y\n")
+    for folder, name in (("ns", "a"), ("lib/ns", "b"), ("lib/ns", "a")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / f"{name}.py").write_text("x = y = 1\n")
+    project = load_project(tmp_path / "kernel.py", [tmp_path / "lib"])
+    found = find_closure(project)
+    assert [module.label for module in found.modules] == ["ns/a.py", "lib/ns/b.py"]

@@ -14,6 +14,11 @@ _ITERATING: Final = frozenset(
     {"list", "tuple", "set", "frozenset", "sorted", "len", "iter", "enumerate", "zip"}
     | {"sum", "max", "min", "reversed", "any", "all"}
 )
+# Calls that look at a class or its attributes and hand no class on.
+_ASKING: Final = frozenset(
+    {"suppress", "fields", "is_dataclass", "hasattr", "callable", "getattr", "setattr"}
+    | {"delattr"}
+)
 _SHOWING: Final = frozenset({"print", "str", "repr", "format", "ascii"})
 _SHOWING_METHODS: Final = frozenset(
     {"format", "debug", "info", "warning", "error", "critical", "log", "pprint"}
@@ -110,6 +115,10 @@ class Notes(ABC):
                 self.show(*arguments[1:])
         elif name == "cast" and arguments:
             self.role(arguments[0], "annotation")
+        elif name in _ASKING:
+            for argument in arguments:
+                if isinstance(argument, ast.Name):
+                    self.role(argument, "test")
         elif name in _ITERATING:  # the members of an enum
             for argument in arguments:
                 if isinstance(argument, ast.Name):

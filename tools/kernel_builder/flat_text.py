@@ -131,18 +131,24 @@ def shorten(text: str, width: int) -> str:
 
 def summary(table: Table) -> str:
     """Give the first line of a module's docstring, without its full stop."""
-    text = ast.get_docstring(table.module.tree) or ""
-    return text.split("\n")[0].strip().removesuffix(".")
+    lines = _docstring_text(table)
+    return lines[0].strip().removesuffix(".") if lines else ""
+
+
+def _docstring_text(table: Table) -> list[str]:
+    """Give the docstring's lines, fit for comments whatever an escape put into it."""
+    lines = (ast.get_docstring(table.module.tree) or "").splitlines()
+    return ["".join(c if c.isprintable() else " " for c in line) for line in lines]
 
 
 def _banner(table: Table) -> Iterator[str]:
     """The module's docstring becomes its section's banner."""
     yield _RULE
     yield f"# {table.module.label}"
-    text = ast.get_docstring(table.module.tree)
-    if text:
+    lines = _docstring_text(table)
+    if lines:
         yield "#"
-        yield from (f"# {line}".rstrip() for line in text.split("\n"))
+        yield from (f"# {line}".rstrip() for line in lines)
     yield _RULE
 
 

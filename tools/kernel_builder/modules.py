@@ -111,12 +111,17 @@ class Closure:
 
 @dataclass(frozen=True)
 class Found:
-    """Where a dotted name leads: a file, a package, or a namespace (no file)."""
+    """Where a dotted name leads: a file, a package, or a namespace (no file).
+
+    `folder` holds the file, or the package's modules. A namespace may have more folders
+    of its name, in other search folders: they are its `portions`, `folder` included.
+    """
 
     name: str
     path: Path | None
     is_package: bool
     folder: Path
+    portions: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -138,20 +143,29 @@ class Finder:
             package = self.find(parent)
             if package is None or not package.is_package:
                 return None
-            return _in_folder(name, last, package.folder)
-        namespace: Found | None = None
+            return _in_folders(name, last, package.portions or (package.folder,))
         folders = list(self.project.search)
         if name in self.project.named:
             folders.append(self.project.named[name])
-        for folder in folders:
-            found = _in_folder(name, last, folder)
-            if found is not None and found.path is not None:
-                return found
-            namespace = namespace or found
+        found = _in_folders(name, last, folders)
+        if found is None or found.path is not None:
+            return found
         # Only code makes a folder a namespace package: `wandb/` full of logs is none.
-        if namespace is not None and any(namespace.folder.glob("**/*.py")):
-            return namespace
-        return None
+        code = (any(folder.glob("**/*.py")) for folder in found.portions)
+        return found if any(code) else None
+
+
+def _in_folders(name: str, last: str, folders: Iterable[Path]) -> Found | None:
+    """Take the first file or package; folders without one join into a namespace."""
+    portions: list[Path] = []
+    for folder in folders:
+        found = _in_folder(name, last, folder)
+        if found is None:
+            continue
+        if found.path is not None:
+            return found
+        portions.append(found.folder)
+    return Found(name, None, True, portions[0], tuple(portions)) if portions else None
 
 
 def _in_folder(name: str, last: str, folder: Path) -> Found | None:
