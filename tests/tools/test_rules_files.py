@@ -12,6 +12,7 @@ TRIPS = {
             b = pd.read_csv(r"C:\\data\\train.csv")  # !
             c = Path("~/data") / "train.csv"  # !
             d = "/Users/me/kaggle"  # !
+            print(pd.read_csv(d))
             e = open("/content/drive/MyDrive/x.csv")  # !
             """,
         "any other root": """
@@ -22,6 +23,11 @@ TRIPS = {
             import argparse
             parser = argparse.ArgumentParser()
             parser.add_argument("--data", default="/mnt/ssd/digits")  # !
+            """,
+        "a setting that is read": """
+            class CFG:
+                root = "/content/data"  # !
+            print(open(CFG.root + "/train.csv"))
             """,
         "an f-string": """
             USER = "me"
@@ -34,6 +40,7 @@ TRIPS = {
                 ROOT = "/home/me/input"  # !
             else:
                 ROOT = "/Users/me/input"
+            print(os.listdir(ROOT))
             """,
     },
     "S08": {
@@ -156,6 +163,16 @@ TRIPS = {
 }
 PASSES = {
     "S07": {
+        "settings that nothing reads": """
+            class CFG:
+                output = "/content/model"
+            class Net:
+                def __init__(self):
+                    self.output = 3
+                def run(self):
+                    return self.output
+            print(CFG, Net().run())
+            """,
         "places on Kaggle": """
             import os
             import pandas as pd

@@ -45,6 +45,13 @@ TRIPS = {
             subprocess.run(line, shell=True, check=True)  # !
             subprocess.run("pip install a b".split(), check=True)  # !
             """,
+        "a failure that is not seen": """
+            import subprocess
+            try:
+                subprocess.run(["pip", "install", "timm"])  # !
+            except Exception as error:
+                print(error)
+            """,
         "one of two commands": """
             import os
             assert os.system("cd /tmp && git clone https://github.com/a/b") == 0  # !
@@ -232,6 +239,13 @@ PASSES = {
             try:
                 requests.get("https://example.org", timeout=1)
             except requests.exceptions.RequestException:
+                print("offline")
+            """,
+        "a command that may fail": """
+            import subprocess
+            try:
+                subprocess.run(["pip", "install", "timm"], check=True)
+            except subprocess.CalledProcessError:
                 print("offline")
             """,
         "local server": """

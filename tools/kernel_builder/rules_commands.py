@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kernel_builder.program import Unit
-from kernel_builder.rules_base import Subject, argument
+from kernel_builder.rules_base import Subject, argument, keyword
 from kernel_builder.values import UNKNOWN
 
 RUNNERS: Final = frozenset(
@@ -108,6 +108,14 @@ def _split(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         return text.split()
+
+
+def is_checked(subject: Subject, command: Command) -> bool:
+    """Say whether a command that fails raises an exception."""
+    if command.name.endswith(("check_call", "check_output")):
+        return True
+    check = keyword(command.call, "check")
+    return check is not None and subject.constant(command.unit, check) is not False
 
 
 def needs_network(command: Command) -> str:

@@ -40,6 +40,8 @@ def check_foreign(subject: Subject) -> Iterator[Finding]:
                 continue
             if is_probed(subject, unit, node) or is_message(subject, unit, node):
                 continue
+            if not _is_used(subject, unit, node):
+                continue
             key = (unit.path, node.lineno, text)
             if key not in seen:
                 seen.add(key)
@@ -63,6 +65,29 @@ def _is_foreign(subject: Subject, unit: Unit, node: ast.expr, text: str) -> bool
         return False
     return subject.reach.conditions.exists(text) is False and _is_consumed(
         subject, unit, node
+    )
+
+
+def _is_used(subject: Subject, unit: Unit, node: ast.expr) -> bool:
+    """Say whether anything reads the setting of a class that a text is the value of.
+
+    Configuration classes keep what only a run elsewhere reads.
+    """
+    statement = unit.statement(node)
+    if isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign):
+        target = statement.target
+    else:
+        return True
+    scope = unit.scopes.of[id(statement)]
+    if not scope.is_class or not isinstance(target, ast.Name):
+        return True
+    owner = f"{unit.name}.{scope.path}"
+    return any(
+        subject.dotted(where, use.value) in ("", owner, f"{owner}()")
+        for where, use in subject.program.nodes(ast.Attribute)
+        if use.attr == target.id and isinstance(use.ctx, ast.Load)
     )
 
 

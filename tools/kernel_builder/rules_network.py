@@ -14,7 +14,12 @@ from kernel_builder.rules_base import (
     argument,
     keyword,
 )
-from kernel_builder.rules_commands import find_commands, is_local_url, needs_network
+from kernel_builder.rules_commands import (
+    find_commands,
+    is_checked,
+    is_local_url,
+    needs_network,
+)
 from kernel_builder.values import UNKNOWN
 
 _VERBS: Final = r"(get|post|put|patch|delete|head|options|request|stream)"
@@ -54,6 +59,7 @@ _HUB: Final = re.compile(
     r"kagglehub\.(dataset_download|model_download|competition_download|"
     r"notebook_output_download|utility_script_install|load_dataset|dataset_load)"
 )
+_COMMAND_ERRORS: Final = ("CalledProcessError", "SubprocessError", *NETWORK_ERRORS)
 _FIX: Final = "attach the data in the metadata, or turn enable_internet on"
 
 
@@ -62,10 +68,11 @@ def check_network(subject: Subject) -> Iterator[Finding]:
     if subject.internet:
         return
     for command in find_commands(subject):
-        if needs_network(command):
+        caught = subject.caught(unit := command.unit, command.call, _COMMAND_ERRORS)
+        if needs_network(command) and not (caught and is_checked(subject, command)):
             fix = "attach wheels or data and use pip install --no-index"
             shown = command.text
-            yield _offline(subject, command.unit, command.call, shown, fix)
+            yield _offline(subject, unit, command.call, shown, fix)
     for unit, call, name in subject.live_calls():
         shown = _reaches_out(subject, unit, call, name)
         if shown and not subject.caught(unit, call, NETWORK_ERRORS):

@@ -8,8 +8,13 @@ from typing import Final
 from kernel_builder.findings import Finding
 from kernel_builder.names import FunctionNode
 from kernel_builder.program import Unit
-from kernel_builder.rules_base import Rule, Subject, caught_names, keyword
-from kernel_builder.rules_commands import RUNNERS, commands_of
+from kernel_builder.rules_base import Rule, Subject, caught_names
+from kernel_builder.rules_commands import (
+    RUNNERS,
+    Command,
+    commands_of,
+    is_checked,
+)
 
 _HARMLESS: Final = frozenset(
     (
@@ -192,10 +197,7 @@ def _is_harmless(body: list[ast.stmt]) -> bool:
 
 
 def _is_unchecked(subject: Subject, unit: Unit, call: ast.Call, name: str) -> bool:
-    if name.endswith(("check_call", "check_output")):
-        return False
-    check = keyword(call, "check")
-    if check is not None and subject.constant(unit, check) is not False:
+    if is_checked(subject, Command(unit, call, name, ())):
         return False
     # Whoever keeps the result can look at it.
     return isinstance(unit.parent(call), ast.Expr)
