@@ -3,6 +3,7 @@
 import time
 
 from kaggle_kit.events import Callback, CancelFit, LearnerState
+from kaggle_kit.ranks import any_process, process_count
 from kaggle_kit.trees import count_items
 
 
@@ -71,14 +72,16 @@ class TimeBudget(Callback):
         if not learner.training or not self._seconds_per_item:
             spent = time.monotonic() - self._pass_start
             self._seconds_per_item = spent / self._pass_items
-        if learner.training and self.seconds_left() < self.seconds_after():
+        # Several processes could not agree on it without waiting at every batch.
+        alone = learner.training and process_count() == 1
+        if alone and self.seconds_left() < self.seconds_after():
             self._end(learner, "in the middle of an epoch")
 
     def after_epoch(self, learner: LearnerState) -> None:
         """End the fit if another epoch would take too long."""
         epoch = (time.monotonic() - self._epoch_start) * (1 + self.margin)
         more = learner.epoch + 1 < learner.epochs
-        if more and self.seconds_left() < epoch + self.seconds_after():
+        if any_process(more and self.seconds_left() < epoch + self.seconds_after()):
             self._end(learner, f"after epoch {learner.epoch + 1}/{learner.epochs}")
 
     def seconds_left(self) -> float:

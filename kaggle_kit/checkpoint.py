@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kaggle_kit.events import LearnerState
 from kaggle_kit.paths import atomic_file
+from kaggle_kit.ranks import is_main_process
 
 _CHECKPOINT_FORMAT = 1
 _WRAPPER_PREFIXES = ("_orig_mod.", "module.")
@@ -230,7 +231,10 @@ def train_or_load(
         learner.log(f"loaded {path} ({len(learner.history)} epochs), not trained again")
         return False
     train()
-    save_checkpoint(path, learner.model.state_dict(), config, history=learner.history)
+    if is_main_process():
+        save_checkpoint(
+            path, learner.model.state_dict(), config, history=learner.history
+        )
     return True
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kaggle_kit.ranks import launched_rank
 from kaggle_kit.trees import TensorTree, map_tree
 
 _DEVICE_KINDS = ("auto", "cuda", "mps", "cpu")
@@ -172,5 +173,7 @@ def _with_index(device: torch.device) -> torch.device:
     # Tensors on "cuda" report "cuda:0"; with the index both compare equal.
     kind, _, index = str(device).partition(":")
     if kind == "cuda" and not index:
-        return torch.device("cuda", torch.cuda.current_device())
+        rank = launched_rank()  # one process per device
+        own = torch.cuda.current_device() if rank is None else rank
+        return torch.device("cuda", own)
     return torch.device("mps", 0) if kind == "mps" else device

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_kit.loaders import Data
+from kaggle_kit.meters import PassMeter
 from kaggle_kit.trees import TensorTree
 
 RUN_EVENTS = (
@@ -92,6 +93,7 @@ class LearnerState:
         model: The network, on `device`.
         data: Training and validation batches.
         optimizer: The optimizer; its groups' values may be changed.
+        forward: Called in place of the model in training, where it is set.
         stepper: Called in place of `optimizer.step` where it is set.
         callbacks: Those of the present fit, in the order of their calls.
         device: Where the model and the batches are.
@@ -110,12 +112,14 @@ class LearnerState:
         preds: Output of the model.
         loss: Loss of this batch, a scalar tensor.
         losses: Loss of each batch of this pass, scalars on the device.
+        meter: What has been collected in this pass.
         history: One row per complete epoch.
     """
 
     model: nn.Module
     data: Data
     optimizer: torch.optim.Optimizer
+    forward: Callable[..., TensorTree] | None = None
     stepper: Callable[[], object] | None = None
     callbacks: "tuple[Callback, ...]"
     device: torch.device
@@ -134,6 +138,7 @@ class LearnerState:
     preds: TensorTree = None
     loss: Tensor
     losses: list[Tensor]
+    meter: PassMeter
     history: list[dict[str, float]]
 
 

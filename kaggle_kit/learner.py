@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_kit.checkpoint import load_learner, save_learner
+from kaggle_kit.collectors import InputView, PredictionCollector
 from kaggle_kit.device import Placement, choose_device
 from kaggle_kit.events import (
     Callback,
@@ -31,13 +32,7 @@ from kaggle_kit.loaders import (
     step_count,
 )
 from kaggle_kit.lr_finder import FoundRates, LearnerSnapshot, RateSweep
-from kaggle_kit.meters import (
-    InputView,
-    Metric,
-    PassMeter,
-    PredictionCollector,
-    metric_names,
-)
+from kaggle_kit.meters import Metric, PassMeter, metric_names
 from kaggle_kit.optimizers import (
     LearningRate,
     make_optimizer,
@@ -115,7 +110,8 @@ class Learner(EventSender):
             self.model.train(self.training)
         x = self.placement.place_inputs(self.model, x)
         with torch.set_grad_enabled(self.training):
-            return self.model(*x) if isinstance(x, tuple) else self.model(x)
+            forward = (self.training and self.forward) or self.model
+            return forward(*x) if isinstance(x, tuple) else forward(x)
 
     def get_loss(self, preds: TensorTree, y: TensorTree) -> Tensor:
         """Mean loss of one batch."""

@@ -3,12 +3,11 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from kaggle_kit.events import Callback, LearnerState
 from kaggle_kit.trees import TensorTree, count_items, join_tree, map_tree
 
 Metric = Callable[[Any, Any], Any]  # (preds, targets) -> number or scalar tensor
@@ -68,6 +67,17 @@ def metric_names(metrics: Sequence[Metric]) -> tuple[str, ...]:
     return names
 
 
+class MeterParts(NamedTuple):
+    """What one process has collected in a pass, one entry per batch."""
+
+    losses: list[Tensor]
+    weights: list[int]
+    preds: list[Any]
+    targets: list[Any]
+    values: list[list[float]]
+    comparable: bool
+
+
 class PassMeter:
     """Collects a pass and computes loss and metrics at its end.
 
@@ -116,6 +126,48 @@ class PassMeter:
         for values, metric in zip(self._batch_values, self._average, strict=True):
             values.append(metric(map_tree(Tensor.detach, preds), target))
 
+    def parts(self) -> MeterParts:
+        """What has been collected, on the CPU: to be sent to another process."""
+        return MeterParts(
+            [loss.float().cpu() for loss in self.losses],
+            list(self._weights),
+            [map_tree(Tensor.cpu, preds) for preds in self._preds],
+            [map_tree(Tensor.cpu, target) for target in self._targets],
+            [[float(v) for v in values] for values in self._batch_values],
+            self._comparable,
+        )
+
+    def take_parts(self, ranks: Sequence[MeterParts]) -> None:
+        """Take the place of the meters that several processes had, batch by batch.
+
+        Args:
+            ranks: Parts of each; a batch of weight 0 was another one's.
+        """
+        weights = torch.tensor([part.weights for part in ranks]).double()  # (R, B)
+        total = weights.sum(0)
+        share = weights / total
+
+        def mean(values: Sequence[Sequence[Any]]) -> list[Tensor]:
+            column = torch.tensor([[float(v) for v in row] for row in values])
+            return list((column.double() * share).sum(0).float())
+
+        self.losses[:] = mean([part.losses for part in ranks])
+        self._weights = [int(weight) for weight in total]
+        self._comparable = all(part.comparable for part in ranks)
+        kept = [
+            (part, batch)
+            for part in ranks
+            for batch, weight in enumerate(part.weights)
+            if weight
+        ]
+        if self._comparable and self._whole:
+            self._preds = [part.preds[batch] for part, batch in kept]
+            self._targets = [part.targets[batch] for part, batch in kept]
+        self._batch_values = [
+            list(mean([part.values[i] for part in ranks]))
+            for i in range(len(self._average) if self._comparable else 0)
+        ]
+
     def mean_loss(self) -> float:
         """Mean over items; NaN where no batch had a loss."""
         return _weighted_mean(self.losses, self._weights)
@@ -132,93 +184,6 @@ class PassMeter:
         for metric, batch_values in zip(self._average, self._batch_values, strict=True):
             values[metric.name] = _weighted_mean(batch_values, self._weights)
         return values
-
-
-class InputView(Callback):
-    """Shows the model another view of each input.
-
-    Args:
-        view: Called with x, returns the same shape.
-    """
-
-    def __init__(self, view: Callable[[Tensor], Tensor]) -> None:
-        self.view = view
-
-    def before_predict(self, learner: LearnerState) -> None:
-        """Replace the input."""
-        learner.x = self.view(learner.x)
-
-
-class PredictionCollector(Callback):
-    """Keeps what the model predicts in a pass, on the CPU.
-
-    Args:
-        activation: Applied to the outputs of each batch.
-        item_loss: Loss function to be computed for each item: a module or function
-            that takes `reduction="none"`.
-    """
-
-    order = 90
-
-    def __init__(
-        self,
-        activation: Callable[[TensorTree], TensorTree] | None = None,
-        item_loss: Callable[[Any, Any], Tensor] | None = None,
-    ) -> None:
-        self.activation = activation
-        self.item_loss = item_loss
-        self._preds: list[Any] = []
-        self._targets: list[Any] = []
-        self._losses: list[Tensor] = []
-
-    def after_predict(self, learner: LearnerState) -> None:
-        """Keep this batch."""
-        preds = map_tree(Tensor.detach, learner.preds)
-        kept = preds if self.activation is None else self.activation(preds)
-        self._preds.append(map_tree(Tensor.cpu, kept))
-        if learner.target is None:
-            return
-        self._targets.append(map_tree(Tensor.cpu, learner.target))
-        if self.item_loss is not None:
-            losses = loss_per_item(self.item_loss, preds, learner.target)
-            self._losses.append(losses.detach().cpu())
-
-    def joined(self) -> tuple[Any, Any, Any]:
-        """Predictions, targets and losses of the pass, None for what there was not.
-
-        Raises:
-            ValueError: The batches were empty.
-        """
-        if not self._preds:
-            raise ValueError("there were no batches to predict")
-        parts = (self._preds, self._targets, self._losses)
-        preds, targets, losses = (join_tree(part) if part else None for part in parts)
-        return preds, targets, losses
-
-
-def loss_per_item(
-    loss: Callable[..., Tensor], preds: TensorTree, targets: TensorTree
-) -> Tensor:
-    """Loss of each item, (B,).
-
-    Raises:
-        TypeError: The loss has no `reduction` to switch off.
-    """
-    if hasattr(loss, "reduction"):
-        kept, loss.reduction = loss.reduction, "none"
-        try:
-            values = loss(preds, targets)
-        finally:
-            loss.reduction = kept
-    else:
-        try:
-            values = loss(preds, targets, reduction="none")
-        except TypeError as error:
-            raise TypeError(
-                f"{loss!r} gives no loss per item: it has no `reduction`; call "
-                "get_preds(with_targets=True) and compute the losses yourself"
-            ) from error
-    return values.flatten(1).mean(1) if values.ndim > 1 else values
 
 
 def _weighted_mean(values: Sequence[Any], weights: Sequence[int]) -> float:

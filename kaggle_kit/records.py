@@ -8,6 +8,7 @@ import torch
 
 from kaggle_kit.events import Callback, LearnerState
 from kaggle_kit.paths import atomic_file
+from kaggle_kit.ranks import is_main_process
 
 
 class CSVLogger(Callback):
@@ -24,7 +25,8 @@ class CSVLogger(Callback):
 
     def after_epoch(self, learner: LearnerState) -> None:
         """Write all rows so far."""
-        write_history(learner.history, self.path)
+        if is_main_process():
+            write_history(learner.history, self.path)
 
 
 class Recorder(Callback):

@@ -17,6 +17,7 @@ from kaggle_kit.random_states import (
     random_state,
     restore_random_state,
 )
+from kaggle_kit.ranks import is_main_process
 
 
 class Checkpoint(Callback):
@@ -78,7 +79,7 @@ class Checkpoint(Callback):
     def after_epoch(self, learner: LearnerState) -> None:
         """Save this epoch."""
         done = learner.epoch + 1
-        if done % self.every and done != learner.epochs:
+        if (done % self.every and done != learner.epochs) or not is_main_process():
             return
         new = self.path.with_name(f"{self.path.name}.new")
         save_checkpoint(

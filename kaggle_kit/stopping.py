@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kaggle_kit.checkpoint import load_model_state, save_checkpoint
 from kaggle_kit.events import Callback, CancelFit, LearnerState
+from kaggle_kit.ranks import is_main_process
 
 MonitorMode = Literal["min", "max", "auto"]
 
@@ -184,7 +185,7 @@ class SaveBest(Callback):
 
     def after_epoch(self, learner: LearnerState) -> None:
         """Write the checkpoint if this epoch is the best."""
-        if self._monitor.improved(learner.history[-1]):
+        if self._monitor.improved(learner.history[-1]) and is_main_process():
             state = learner.model.state_dict()
             save_checkpoint(self.path, state, self.config, history=learner.history)
 

@@ -83,6 +83,15 @@ def test_metrics_are_maximised_and_small_gains_do_not_count():
     assert (stopping.best, stopping.best_epoch) == (0.6, 3)
 
 
+def test_the_same_value_again_is_no_improvement():
+    stopping = EarlyStopping(patience=2)
+    assert (stopping.best_epoch, stopping.best != stopping.best) == (0, True)
+    learner = small_learner([Script(1.0, 1.0, 1.0, 0.5), stopping])
+    learner.fit(4)
+    assert len(learner.history) == 3
+    assert stopping.best_epoch == 1
+
+
 def test_restoring_can_be_switched_off():
     script = Script(1.0, 2.0)
     learner = small_learner([script, EarlyStopping(patience=1, restore_best=False)])

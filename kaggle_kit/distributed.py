@@ -1,0 +1,172 @@
+"""Training on several devices: one process each, on torch's own launcher."""
+
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.nn.parallel import DistributedDataParallel
+
+from kaggle_kit.events import Callback, LearnerState
+from kaggle_kit.ranks import launched_rank, process_count, process_rank
+from kaggle_kit.trees import count_items, map_tree
+
+
+def launch(
+    train: Callable[[], object],
+    n_devices: int | None = None,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Call `train` in one process per device, and wait for all of them.
+
+    The script is started again for each device, does what stands above this call once
+    more, calls `train` and ends there; what stands below is done by the first process
+    only, when the others have ended. So `train` must leave its result in a file:
+
+        launch(train)  # ends with train_or_load(learner, path, ...)
+        learner.load(path)
+
+    With fewer than two devices, and in a notebook, `train` is called here.
+
+    Args:
+        train: Trains with the callback `Distributed` and writes the result.
+        n_devices: Number of processes; by default one for each CUDA device.
+        log: Takes one line of text.
+
+    Raises:
+        RuntimeError: A process failed; its error stands above in the output.
+    """
+    rank = launched_rank()
+    if rank is not None:
+        _work(train, rank)
+        raise SystemExit(0)
+    n = torch.cuda.device_count() if n_devices is None else n_devices
+    script = Path(sys.argv[0])
+    if n > 1 and script.suffix != ".py":
+        log(f"not a script ({script.name or 'no file'}): trained in one process")
+        n = 1
+    if n < 2:
+        train()
+        return
+    log(f"training in {n} processes")
+    sys.stdout.flush()
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=n,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(redirects=dict.fromkeys(range(1, n), Std.OUT)),
+    )
+    try:
+        elastic_launch(config, sys.executable)("-u", str(script), *sys.argv[1:])
+    except ChildFailedError as error:
+        raise RuntimeError(
+            f"training in {n} processes failed; the error of the process is above"
+        ) from error
+
+
+class Distributed(Callback):
+    """Shares every training batch among the processes of `launch`.
+
+    All processes see the same batches (seed the same way in each) and take every n-th
+    item; gradients are averaged by DistributedDataParallel, weighted by the number of
+    items, so that a step is that of one process on the whole batch. Only BatchNorm sees
+    the share of its own process. Training losses and metrics are those of all
+    processes; validation is done by each on all its batches; the first process's row of
+    the history is everybody's. Without several processes it does nothing.
+    """
+
+    # First at every event: what comes after sees this process's share.
+    order = -200
+    alters_step = True
+
+    def __init__(self) -> None:
+        self._repeated: list[int] = []
+        self._factor = 1.0
+
+    def before_fit(self, learner: LearnerState) -> None:
+        """Start all processes from the weights of the first."""
+        if process_count() > 1:
+            cuda = learner.device.type == "cuda"
+            learner.forward = DistributedDataParallel(
+                learner.model, device_ids=[learner.device.index] if cuda else None
+            )
+
+    def before_train(self, learner: LearnerState) -> None:
+        """Start with no repeated batches."""
+        self._repeated = []
+
+    def before_batch(self, learner: LearnerState) -> None:
+        """Take this process's share of a training batch."""
+        n, rank = process_count(), process_rank()
+        if n == 1 or not learner.training or learner.forward is None:
+            return
+        items = count_items(learner.x)
+        if items < n:  # too few to share: each process does them all
+            self._factor = 1.0
+            if rank:
+                self._repeated.append(learner.batch_index)
+            return
+
+        def share(tensor: Tensor) -> Tensor:
+            return tensor[rank::n]
+
+        learner.x = map_tree(share, learner.x)
+        learner.y = learner.target = map_tree(share, learner.target)
+        self._factor = count_items(learner.x) * n / items
+
+    def before_backward(self, learner: LearnerState) -> None:
+        """Weigh the share by its size."""
+        if self._factor != 1.0:
+            learner.loss = learner.loss * self._factor
+
+    def after_train(self, learner: LearnerState) -> None:
+        """Put losses and metrics of all processes together."""
+        if process_count() == 1:
+            return
+        parts = learner.meter.parts()
+        for batch in self._repeated:
+            parts.weights[batch] = 0
+        everyone: list[Any] = [None] * process_count()
+        dist.all_gather_object(everyone, parts)
+        learner.meter.take_parts(everyone)
+
+    def before_validate(self, learner: LearnerState) -> None:
+        """Validate the buffers of the first process, which differ under BatchNorm."""
+        if process_count() > 1 and learner.forward is not None:
+            for buffer in learner.model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def after_epoch(self, learner: LearnerState) -> None:
+        """Agree on one row, so that every process decides alike."""
+        if process_count() > 1:
+            row = [learner.history[-1]]
+            dist.broadcast_object_list(row, 0)
+            learner.history[-1] = row[0]
+
+    def cleanup_fit(self, learner: LearnerState) -> None:
+        """Leave the plain model."""
+        learner.forward = None
+        self._factor = 1.0
+
+
+def _work(train: Callable[[], object], local_rank: int) -> None:
+    cuda = torch.cuda.is_available() and torch.cuda.device_count() > local_rank
+    if cuda:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    try:
+        train()
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()

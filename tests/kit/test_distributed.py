@@ -1,0 +1,103 @@
+import ast
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_learner import small_learner
+
+from kaggle_kit.checkpoint import load_checkpoint
+from kaggle_kit.distributed import Distributed, launch
+from kaggle_kit.meters import MeterParts, PassMeter
+from kaggle_kit.ranks import any_process, is_main_process, process_count, process_rank
+from kaggle_kit.records import Recorder
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+def run(*command):
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_two_processes_train_as_one_on_the_whole_batch(tmp_path):
+    recorder = Recorder()
+    single = runpy.run_path(str(WORKER))["make_learner"](tmp_path, recorder)
+    single.log = lambda line: None
+    single.fit(4)
+    done = run(WORKER, tmp_path)
+    assert done.returncode == 0, done.stderr
+    content = load_checkpoint(tmp_path / "model.pt")
+    for name, value in single.model.state_dict().items():
+        torch.testing.assert_close(content["model"][name], value, rtol=1e-4, atol=1e-5)
+    assert len(content["history"]) == 4
+    for ours, theirs in zip(single.history, content["history"], strict=True):
+        assert list(ours) == list(theirs)
+        for name in ours:
+            if name != "seconds":
+                assert theirs[name] == pytest.approx(ours[name], rel=1e-4), name
+    for rank in (0, 1):
+        count, losses = (tmp_path / f"rank{rank}.txt").read_text().splitlines()
+        assert count == "2 processes"
+        assert ast.literal_eval(losses) == pytest.approx(recorder.losses, rel=1e-4)
+    assert done.stdout.count("epoch 4/4") == 1
+    assert done.stdout.count("below") == 1
+    assert float(done.stdout.split()[-1]) == single.history[-1]["right"]
+
+
+def test_a_process_that_fails_is_reported(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from kaggle_kit.distributed import launch\n"
+        "from kaggle_kit.ranks import process_rank\n"
+        "def train():\n"
+        "    if process_rank() == 1:\n"
+        "        raise OSError('the second process fails')\n"
+        "launch(train, 2)\n"
+        "print('below')\n"
+    )
+    done = run(script)
+    assert done.returncode == 1
+    assert "the second process fails" in done.stderr
+    assert "RuntimeError: training in 2 processes failed" in done.stderr
+    assert "below" not in done.stdout
+
+
+def test_alone_nothing_changes():
+    assert (process_rank(), process_count(), is_main_process()) == (0, 1, True)
+    assert any_process(True)
+    assert not any_process(False)
+    called = []
+    launch(lambda: called.append(1), n_devices=1)
+    assert called == [1]
+    learner = small_learner([Distributed()])
+    learner.fit(1)
+    assert learner.forward is None
+
+
+def test_a_notebook_trains_in_one_process(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/ipykernel_launcher"])
+    called, log = [], []
+    launch(lambda: called.append(1), n_devices=2, log=log.append)
+    assert called == [1]
+    assert log == ["not a script (ipykernel_launcher): trained in one process"]
+
+
+def test_meters_of_several_processes_are_put_together():
+    meter = PassMeter([])
+    zero, one, three = (torch.tensor(v) for v in (0.0, 1.0, 3.0))
+    meter.take_parts(
+        [
+            MeterParts([one, three], [2, 1], [], [], [], True),
+            MeterParts([three, zero], [2, 0], [], [], [], True),
+        ]
+    )
+    assert [loss.item() for loss in meter.losses] == [2.0, 3.0]
+    assert meter.mean_loss() == pytest.approx((4 * 2.0 + 3.0) / 5)
