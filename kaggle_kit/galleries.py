@@ -218,7 +218,10 @@ def _gallery_pairs(
 
 
 def _gallery_pixels(images: np.ndarray | Tensor) -> np.ndarray:
-    """Read images of any layout as (N, H, W, 3) or (N, H, W) float in [0, 1]."""
+    """Read images of any layout as (N, H, W, 3) or (N, H, W) float in [0, 1].
+
+    Of 2 channels, or more than 3, the first is shown.
+    """
     array = images.detach().cpu().numpy() if isinstance(images, Tensor) else images
     array = np.asarray(array)
     if array.ndim not in (3, 4) or not len(array):
@@ -227,10 +230,12 @@ def _gallery_pixels(images: np.ndarray | Tensor) -> np.ndarray:
             "(N, H, W, C) or (N, C, H, W)"
         )
     array = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
-    if array.ndim == 4 and array.shape[3] not in (1, 3):
-        array = array.transpose(0, 2, 3, 1)
-    if array.ndim == 4 and array.shape[3] != 3:
-        array = array[..., 0]
+    if array.ndim == 4:
+        first, last = array.shape[1], array.shape[3]
+        # Where neither place holds 1 or 3, the channels are the smaller number.
+        if last not in (1, 3) and (first in (1, 3) or first < last):
+            array = array.transpose(0, 2, 3, 1)
+        array = array if array.shape[3] == 3 else array[..., 0]
     return np.clip(array, 0.0, 1.0)
 
 

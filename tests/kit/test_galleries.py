@@ -60,6 +60,8 @@ def batches_of(**options):
         (lambda x: torch.from_numpy(x)[:, None] / 255, (8, 8)),
         (lambda x: np.stack([x] * 3, axis=3), (8, 8, 3)),
         (lambda x: torch.from_numpy(np.stack([x] * 3, axis=1)), (8, 8, 3)),
+        (lambda x: np.stack([x, *[x * 0] * 3], axis=3), (8, 8)),
+        (lambda x: np.stack([x, x * 0], axis=1), (8, 8)),
     ],
 )
 def test_images_of_every_layout_are_the_same_pixels(tmp_path, axes, layout, drawn):
