@@ -43,6 +43,11 @@ def test_marks_inside_statements_are_ordinary_lines() -> None:
     assert split(text) == [("code", text, 1)]
 
 
+def test_a_mark_between_a_decorator_and_its_function_is_no_border() -> None:
+    text = "@deco\n# %% no\ndef f():\n    pass\n\n@deco\n# %%\nclass A:\n    pass"
+    assert split(text) == [("code", text, 1)]
+
+
 def test_inlined_modules_stay_whole() -> None:
     module = Cell("code", "kit.layers", "x = 1\n# %%\ny = 2", 40, collapsed=True)
     assert split_cells(module) == [module]

@@ -58,6 +58,16 @@ def test_a_folder_without_code_is_no_package(tmp_path):
     assert names(closure(tmp_path, {"kernel.py": "import wandb\n"})) == []
 
 
+def test_a_folder_without_init_never_hides_the_standard_library(tmp_path):
+    files = {
+        "kernel.py": "import json, html.parser, own.page\n",
+        "json/scratch.py": "",
+        "html/page.py": "",
+        "own/page.py": "",
+    }
+    assert names(closure(tmp_path, files)) == ["own.page"]
+
+
 BAD = {
     "an empty kernel": ({"kernel.py": " \n"}, r"kernel\.py: empty"),
     "a byte order mark": (

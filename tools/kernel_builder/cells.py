@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from kernel_builder.emitted import Cell
+from kernel_builder.flat_units import statement_lines
 
 _MARK: Final = re.compile(r"^#[ \t]*%%+(?P<rest>[^%].*)?$")
 _KIND: Final = re.compile(r"\[(?P<kind>markdown|md|raw)\]")
@@ -40,7 +41,8 @@ def split_cells(cell: Cell) -> list[Cell]:
 def _marks(lines: list[str], tree: ast.Module) -> Iterator[int]:
     inside: set[int] = set()
     for node in tree.body:
-        inside.update(range(node.lineno - 1, node.end_lineno or node.lineno))
+        first, last = statement_lines(node)  # from the first decorator on
+        inside.update(range(first - 1, last))
     for number, line in enumerate(lines):
         if number not in inside and _MARK.match(line):
             yield number

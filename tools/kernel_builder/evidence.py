@@ -26,7 +26,8 @@ _BY_PLACE: Final = re.compile(
 )
 _LISTS: Final = re.compile(r"\b(?:listdir|scandir|iterdir|r?glob|walk)\b")
 _CONFIG: Final = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".txt", ".xml")
-_DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+# No part of a word starts a match: that would take quadratic time on base64 text.
+_DOTTED: Final = re.compile(r"(?<!\w)[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)+")
 _NAME: Final = re.compile(r"[A-Za-z_][\w.]*(?::[\w.]+)?")
 
 
@@ -43,6 +44,21 @@ def asks_place(text: str) -> bool:
 def lists_folders(text: str) -> bool:
     """Say whether code may list a folder."""
     return _LISTS.search(text) is not None
+
+
+def is_spelt(name: str, texts: str) -> bool:
+    """Say whether code spells a file's name, its suffix, or a folder it is in.
+
+    >>> is_spelt("lang/en.json", "open(f'{HERE}/lang/{code}.json')")
+    True
+    >>> is_spelt("docs/notes.md", "open(HERE / 'settings.json')")
+    False
+    """
+    *folders, last = name.split("/")
+    suffix = re.escape(last[last.rfind(".") :]) if "." in last[1:] else ""
+    if last in texts or (suffix and re.search(rf"(?<!\w){suffix}\b", texts)):
+        return True
+    return any(re.search(rf"['\"/]{re.escape(part)}['\"/]", texts) for part in folders)
 
 
 def prefixes(name: str) -> Iterator[str]:

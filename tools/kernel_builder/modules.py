@@ -150,6 +150,8 @@ class Finder:
         found = _in_folders(name, last, folders)
         if found is None or found.path is not None:
             return found
+        if name in sys.stdlib_module_names and name not in _REMOVED:
+            return None  # a real module anywhere wins over folders without __init__.py
         # Only code makes a folder a namespace package: `wandb/` full of logs is none.
         code = (any(folder.glob("**/*.py")) for folder in found.portions)
         return found if any(code) else None
