@@ -10,6 +10,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 import urllib.parse
@@ -43,6 +44,7 @@ class Fault:
     hang: float = 0.0  # seconds of silence
     reset: bool = False  # close the connection in the middle
     cut: int | None = None  # send only this many bytes of a file, and close
+    drip: float = 0.0  # seconds between two pieces of 4 KiB of a file
     after: bool = False  # do what was asked first, then fail
     times: int = 1
 
@@ -56,6 +58,11 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | ValueError):
+            super().handle_error(request, client_address)
 
 
 class StandIn:
@@ -307,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         found = re.fullmatch(r"/files/([^/]+)/([^/]+)/(\d+)/(\d+)", path)
         fault = self.kaggle.take_fault("GET")
-        if fault is not None and fault.cut is None:
+        if fault is not None and fault.cut is None and not fault.drip:
             self._fail(fault)
             return
         if found is None:
@@ -391,6 +398,12 @@ class _Handler(BaseHTTPRequestHandler):
             last = len(content) - 1
             self.send_header("Content-Range", f"bytes {start}-{last}/{len(content)}")
         self.end_headers()
+        if fault is not None and fault.drip:
+            for start in range(0, len(data), 4096):
+                self.wfile.write(data[start : start + 4096])
+                if self.kaggle.closing.wait(fault.drip):
+                    return
+            return
         if fault is not None and fault.cut is not None:
             self.wfile.write(data[: fault.cut])
             self.wfile.flush()

@@ -36,7 +36,7 @@ class Scripted:
         self.failures = list(failures)
         self.limits: list[float] = []
 
-    def call(self, op: str, timeout: float, **args: object) -> str:
+    def call(self, op: str, timeout: float, on_event: object) -> str:
         self.limits.append(timeout)
         if self.failures:
             raise self.failures.pop(0)
@@ -123,3 +123,13 @@ def test_a_spinner_turns_on_a_terminal_only():
     assert plain.getvalue() == "RUNNING\nCOMPLETE\n"
     assert terminal.getvalue().startswith(f"{ERASE}RUNNING\n{ERASE}|")
     assert terminal.getvalue().endswith(f"{ERASE}{ERASE}COMPLETE\n")
+
+
+def test_progress_is_for_terminals():
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        spinner = Spinner(stream)
+        spinner.show("model.bin 3 MB")
+        spinner.show("model.bin 4 MB")
+    assert plain.getvalue() == ""
+    assert terminal.getvalue() == f"{ERASE}| model.bin 3 MB"

@@ -219,3 +219,13 @@ def test_two_terminals_fetch_one_run(desk: Desk, kaggle: StandIn):
         assert tool.returncode == 0, out
     assert [path.name for path in desk.runs.iterdir()] == ["v1"]
     assert len([path for path, _ in kaggle.gets if path.startswith("/files")]) == 21
+
+
+def test_bytes_that_drip_do_not_outlive_the_deadline(desk: Desk, kaggle: StandIn):
+    kaggle.run = also({"model.bin": bytes(1 << 22)})
+    desk.run("push")
+    kaggle.fail("GET", drip=0.02, times=9)
+    result = desk.run("wait", "--deadline", "0.03")
+    assert result.code == 7
+    assert "the deadline passed while it came" in result.err
+    assert not (desk.runs / "v1").exists()

@@ -22,6 +22,7 @@ class Patience:
     tries: int = TRIES
     log: Callable[[str], None] = print
     sleep: Callable[[float], None] = time.sleep
+    progress: Callable[[str], None] = lambda text: None
 
     def pause(self, seconds: float) -> None:
         """Sleep, but not past the deadline."""
@@ -32,6 +33,7 @@ def ask(
     client: KaggleClient,
     op: str,
     patience: Patience,
+    on_event: Callable[[Json], None] | None = None,
     **args: Json,
 ) -> Json:
     """Call `op`; after a failure that may pass, wait and call once more.
@@ -47,7 +49,7 @@ def ask(
         # A call begun in the last moment still gets time to be answered.
         limit = max(1.0, patience.deadline.within(client.call_timeout))
         try:
-            return client.call(op, timeout=limit, **args)
+            return client.call(op, timeout=limit, on_event=on_event, **args)
         except CallError as failure:
             delay = failure.wait if failure.wait is not None else next(delays)
             spent = patience.deadline.left() <= delay

@@ -166,7 +166,12 @@ class KaggleClient:
                 self._keep_notes(answer.get("said", ""))
                 return answer
             if on_event is not None:
-                on_event(answer["event"])
+                try:
+                    on_event(answer["event"])
+                except BaseException:
+                    # The rest of the answer must not be taken for the next one's.
+                    self.close()
+                    raise
 
     def clean(self, text: str) -> str:
         """`text` without credentials."""

@@ -28,7 +28,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-CHUNK = 1 << 18
+# A chunk is read whole before it counts as a sign of life, so it must be small.
+CHUNK = 1 << 14
+EVENT_SECONDS = 0.2
 # One session for all downloads: hundreds of small files need not connect anew.
 SESSION: list[Any] = []
 # The client's own objects: the kaggle package has no type information.
@@ -276,12 +278,14 @@ def download(url: str, path: str, read_timeout: float, emit: Emit) -> dict[str, 
         announced = reply.headers.get("Content-Length")
         plain = reply.headers.get("Content-Encoding", "identity") == "identity"
         expected = int(announced) if announced and plain else None
-        done = 0
+        done, told = 0, 0.0
         with target.open("ab" if resumed else "wb") as file:
             for chunk in reply.iter_content(CHUNK):
                 file.write(chunk)
                 done += len(chunk)
-                emit({"event": {"bytes": done}})
+                if time.monotonic() - told > EVENT_SECONDS:
+                    told = time.monotonic()
+                    emit({"event": {"bytes": done}})
     if expected is not None and done != expected:
         raise RefusedError("network", f"{target.name}: {done} of {expected} bytes came")
     note.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kernel_builder.asking import Patience, ask
-from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.client import CallError, Json, KaggleClient, as_error
 from kernel_builder.errors import NetworkFailed, TimedOut, ToolError
 from kernel_builder.files import write_atomic
 from kernel_builder.kernel_log import log_text, owner_of
@@ -171,6 +171,7 @@ def _download_all(
             "was downloaded"
         )
     sizes = {}
+    patience.log(f"{run.label}: downloading {len(urls)} files")
     for name in sorted(urls):
         urls = _fetch_file(client, run, name, urls, partial, patience)
         sizes[name] = (store / name).stat().st_size
@@ -230,6 +231,13 @@ def _fetch_file(
     final = partial / "outputs" / name
     if final.exists():
         return urls
+
+    def watch(event: Json) -> None:
+        # Bytes that keep dripping are a sign of life, but not for ever.
+        if patience.deadline.passed:
+            raise TimedOut(f"{run.label}: {name}: the deadline passed while it came")
+        patience.progress(f"{name} {event['bytes'] / 1e6:.0f} MB")
+
     part = partial / hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
     for renewed in (False, True):
         try:
@@ -237,6 +245,7 @@ def _fetch_file(
                 client,
                 "download",
                 patience,
+                on_event=watch,
                 url=urls[name],
                 path=str(part.absolute()),
                 read_timeout=min(SILENCE, client.call_timeout),
@@ -246,7 +255,8 @@ def _fetch_file(
             # The links are signed and expire; a new list has fresh ones.
             expired = failure.kind == "http" and failure.status in (400, 403, 404, 410)
             if renewed or not expired:
-                raise NetworkFailed(f"{run.label}: {name}: {failure}") from failure
+                kind = TimedOut if failure.kind == "timeout" else NetworkFailed
+                raise kind(f"{run.label}: {name}: {failure}") from failure
             urls = list_outputs(client, run, patience)[0]
             if name not in urls:
                 raise NetworkFailed(f"{run.label}: {name} is gone") from failure

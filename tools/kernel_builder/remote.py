@@ -111,7 +111,12 @@ def patience_of(args: argparse.Namespace, log: Callable[[str], None]) -> Patienc
     deadline = Deadline.after(60 * minutes)
     if log is print:
         spinner = Spinner(sys.stdout)
-        return Patience(deadline, args.poll, log=spinner.line, sleep=spinner.sleep)
+        return Patience(
+            *(deadline, args.poll),
+            log=spinner.line,
+            sleep=spinner.sleep,
+            progress=spinner.show,
+        )
     return Patience(deadline, args.poll, log=log)
 
 

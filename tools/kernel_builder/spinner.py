@@ -26,6 +26,7 @@ class Spinner:
         self.turns = stream.isatty()
         self._sleep = sleep
         self._began = time.monotonic()
+        self._shown = 0.0
         self._frames = itertools.cycle(FRAMES)
         # The live log prints from a thread of its own.
         self._lock = threading.Lock()
@@ -46,6 +47,13 @@ class Spinner:
             self._draw(f"{next(self._frames)} {span(time.monotonic() - self._began)}")
             self._sleep(min(FRAME_SECONDS, left))
         self._draw("")
+
+    def show(self, text: str) -> None:
+        """Show how far something is, in place of the mark; not more than needed."""
+        now = time.monotonic()
+        if self.turns and now - self._shown >= FRAME_SECONDS:
+            self._shown = now
+            self._draw(f"{next(self._frames)} {text}")
 
     def _draw(self, text: str) -> None:
         with self._lock:
