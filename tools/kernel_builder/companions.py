@@ -19,6 +19,7 @@ from kernel_builder.evidence import (
     asks_place,
     config_names,
     imports_by_name,
+    is_spelt,
     lists_folders,
     prefixes,
     strings,
@@ -30,6 +31,8 @@ from kernel_builder.project import KIT
 MAX_FILE: Final = 1_000_000
 MAX_IN_FOLDER: Final = 500
 MAX_FOLDERS: Final = 1_000
+FEW_FILES: Final = 20
+FEW_BYTES: Final = 200_000
 
 _PICKLED: Final = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".ckpt")
 _SECRET: Final = re.compile(
@@ -80,29 +83,8 @@ class _Search:
         found = {**loose, **found}
         code = {name: path for name, path in found.items() if name.endswith(".py")}
         files = {name: path for name, path in found.items() if name not in code}
-        inlined = {
-            name: path
-            for name, path in code.items()
-            if self._is_installed(name.partition("/")[0])
-        }
-        self._take_modules(inlined)
-        # The kit itself imports nothing by name: only a kernel could name its modules.
-        own = {n: p for n, p in code.items() if not n.startswith(f"{KIT}/")}
-        if self._imports_by_name(own, files):
-            named = any(f"{KIT}." in name for name in self._names(files))
-            self._take_modules(code if named else own)
-        else:
-            place = self._asks_place()
-            self._take_modules(
-                {
-                    name: path
-                    for name, path in own.items()
-                    if (place and self._in_package(name)) or self._is_bare(name)
-                }
-            )
-        for name, path in files.items():
-            if name not in loose or self._in_package(name) or self._asks_place():
-                self.data[name] = DataFile(name, path)
+        self._take_code(code, files)
+        self._take_data(files, loose)
         if project.inline:
             # Looking at installed distributions is slow; few builds need it.
             from kernel_builder.inline import metadata_files
@@ -114,6 +96,50 @@ class _Search:
             tuple(self.data[name] for name in sorted(self.data)),
             tuple(self.notes),
         )
+
+    def _take_code(self, code: dict[str, Path], files: dict[str, Path]) -> None:
+        """Take modules that no import names: none, a package's own, or all."""
+        installed = [n for n in code if self._is_installed(n.partition("/")[0])]
+        self._take_modules({name: code[name] for name in installed})
+        # The kit itself imports nothing by name: only a kernel could name its modules.
+        own = {n: p for n, p in code.items() if not n.startswith(f"{KIT}/")}
+        if self._imports_by_name(own, files):
+            named = any(f"{KIT}." in name for name in self._names(files))
+            self._take_modules(code if named else own)
+            return
+        place = self._asks_place()
+        for name, path in own.items():
+            if (place and self._in_package(name)) or self._is_bare(name):
+                self._take_modules({name: path})
+
+    def _take_data(self, files: dict[str, Path], loose: dict[str, Path]) -> None:
+        """Take the packages' data, and what lies beside code that asks for its place.
+
+        Of many or large files only those whose name, suffix or folder the code spells
+        go along: a kernel at the top of a repository does not take all of it.
+        """
+        beside = {
+            name: path
+            for name, path in files.items()
+            if name in loose and not self._in_package(name)
+        }
+        self.data.update(
+            (name, DataFile(name, path))
+            for name, path in files.items()
+            if name not in beside
+        )
+        if not beside or not self._asks_place():
+            return
+        wanted = beside
+        if len(beside) > FEW_FILES or sum(map(_size, beside.values())) > FEW_BYTES:
+            texts = "\n".join((*self._texts(), *self._names(files)))
+            listed = any(map(lists_folders, self._texts()))
+            wanted = {n: p for n, p in beside.items() if listed or is_spelt(n, texts)}
+        self.data.update((name, DataFile(name, path)) for name, path in wanted.items())
+        if left := len(beside) - len(wanted):
+            self.notes.append(
+                f"{left} files beside the kernel that its code does not spell: left out"
+            )
 
     def _tops(self) -> list[str]:
         names = [module.name for module in self.closure.modules]
@@ -263,6 +289,13 @@ class _Search:
                 inner = self.finder.find(load)
                 if inner is not None and inner.path is not None:
                     self._take(load, _target(load, inner.is_package), inner.path)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
