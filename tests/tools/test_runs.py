@@ -1,9 +1,13 @@
+import doctest
+import importlib
 import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kernel_builder import cli
 from kernel_builder.conclude import read_validation, validation_score
@@ -178,3 +182,29 @@ def test_whose_log_it_is():
     assert owner_of('[{"data": "kaggle-kit run me start"}]', "me") == ("ours", False)
     assert owner_of('[{"data": "print(kaggle-kit run me start)"}]', "me")[0] == "nobody"
     assert not was_cut(ours)
+
+
+@given(st.text())
+def test_any_text_is_some_log(text: str):
+    log_text(text)
+    assert owner_of(text, "no such run")[0] != "ours"
+
+
+@given(st.lists(st.text(min_size=1)), st.data())
+def test_a_log_that_was_cut_anywhere_keeps_its_beginning(
+    lines: list[str], data: st.DataObject
+):
+    whole = json.dumps([{"stream_name": "stdout", "data": line} for line in lines])
+    at = data.draw(st.integers(0, len(whole)))
+    kept = [piece.text for piece in parse_log(whole[:at] or "[")]
+    assert kept == lines[: len(kept)]
+    assert [piece.text for piece in parse_log(whole)] == lines
+
+
+@pytest.mark.parametrize(
+    "name", ["asking", "conclude", "kernel_log", "retrying", "runs", "redaction"]
+)
+def test_the_examples_in_docstrings_hold(name: str):
+    module = importlib.import_module(f"kernel_builder.{name}")
+    result = doctest.testmod(module)
+    assert result.failed == 0
