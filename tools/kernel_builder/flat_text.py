@@ -194,17 +194,17 @@ def _section(plan: Plan, table: Table) -> Iterator[Line]:
     kept = [unit for unit in plan.kept_units(table) if not _is_import(unit.node)]
     if table.units and is_docstring(table.units[0].node):
         kept = [unit for unit in kept if unit is not table.units[0]]
-    if not kept and not aliases:
-        return
-    yield from aliases
-    staying = set(kept)
-    gone = [unit for unit in table.units if unit not in staying]
-    yield from _body(table, kept, gone)
+    if kept or aliases:
+        yield from aliases
+        staying = set(kept)
+        gone = [unit for unit in table.units if unit not in staying]
+        yield from _body(table, kept, gone)
 
 
 def _aliases(plan: Plan, table: Table) -> Iterator[Line]:
     """`from module import name as other` becomes `other = name`."""
     names = {name for unit in plan.kept_units(table) for name in unit.names}
+    some = False
     for name in sorted(names):
         bindings = table.bindings.get(name)
         target = plan.tables.resolve(table.module.name, name)
@@ -214,6 +214,9 @@ def _aliases(plan: Plan, table: Table) -> Iterator[Line]:
             line = getattr(bindings[-1].node, "lineno", 1)
             origin = Origin(table.label, line, table.module.name)
             yield f"{name} = {target.name}", origin
+            some = True
+    if some:
+        yield "", None
 
 
 def _body(table: Table, kept: list[Unit], gone: list[Unit]) -> Iterator[Line]:
