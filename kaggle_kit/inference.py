@@ -11,9 +11,21 @@ from kaggle_kit.trees import TensorTree, join_tree, map_tree
 
 
 def class_probabilities(outputs: TensorTree) -> TensorTree:
-    """Softmax over dimension 1, in float32; of each head for a tuple of outputs."""
+    """Softmax over the classes in float32; of each head for a tuple of outputs.
+
+    Args:
+        outputs: (B, C) or (B, C, ...) logits.
+
+    Raises:
+        ValueError: There are not two classes or more.
+    """
     if isinstance(outputs, (tuple, list)):
         return tuple(class_probabilities(head) for head in outputs)
+    if outputs.ndim < 2 or outputs.shape[1] < 2:
+        raise ValueError(
+            f"outputs of shape {tuple(outputs.shape)} are no logits of classes: pass "
+            "activation=None for a regression, activation=torch.sigmoid for one logit"
+        )
     return torch.softmax(outputs.float(), dim=1)
 
 

@@ -281,7 +281,7 @@ class Learner(EventSender):
         batches: Iterable[Any] | None = None,
         with_targets: bool = False,
         with_loss: bool = False,
-        activation: Callable[[TensorTree], TensorTree] | None = None,
+        activation: Callable[[TensorTree], TensorTree] | None = class_probabilities,
     ) -> TensorTree:
         """Predictions for all batches, in order, on the CPU.
 
@@ -289,8 +289,8 @@ class Learner(EventSender):
             batches: Validation batches by default; `(x, y)` or x alone.
             with_targets: Return the targets too.
             with_loss: Return the loss of each item too, last.
-            activation: Applied to each batch of outputs, for example
-                `class_probabilities`; None returns what the model returns.
+            activation: Applied to each batch of outputs; None returns what the model
+                returns.
 
         Returns:
             Predictions (N, ...) or a tuple of such; with targets and losses if asked
@@ -362,7 +362,7 @@ class Learner(EventSender):
                 yield
         finally:
             # Schedules hold for one fit. A resume may have replaced the groups.
-            for group, values in zip(self.optimizer.param_groups, kept, strict=True):
+            for group, values in zip(self.optimizer.param_groups, kept, strict=False):
                 for key in set(group) - set(values) - {"params"}:
                     del group[key]
                 group.update(values)

@@ -122,3 +122,29 @@ def test_after_ctrl_c_the_average_is_in_the_model():
 def test_a_bad_decay_is_refused():
     with pytest.raises(ValueError, match=r"decay must lie in 0..1, got 1.0"):
         ModelEma(1.0)
+
+
+def test_validating_before_and_after_a_fit_leaves_the_weights_alone():
+    learner = small_learner([ModelEma(0.9)])
+    before = weights_of(learner.model)
+    learner.validate()
+    assert same_weights(before, weights_of(learner.model))
+    learner.fit(2)
+    after = weights_of(learner.model)
+    last = learner.history[-1]["valid_loss"]
+    assert learner.validate()["valid_loss"] == last
+    assert same_weights(after, weights_of(learner.model))
+
+
+def test_a_callback_that_validates_again_does_not_mix_the_weights_up():
+    class Again(Callback):
+        def after_epoch(self, learner):
+            learner.validate()
+
+    trace, plain = Trace(), Trace()
+    for callbacks in ([trace, ModelEma(0.9), Again()], [plain, ModelEma(0.9)]):
+        learner = small_learner(callbacks)
+        torch.manual_seed(0)
+        learner.fit(2)
+    for first, second in zip(trace.steps, plain.steps, strict=True):
+        assert same_weights(first, second)

@@ -6,7 +6,6 @@ from small_learner import digits, in_batches, small_learner, small_net
 from torch import nn
 
 from kaggle_kit.inference import (
-    class_probabilities,
     flip_view,
     get_preds,
     identity_view,
@@ -36,7 +35,7 @@ def test_they_agree_with_the_learners():
     learner.fit(1)
     batches = in_batches(*digits(50), 20)
     ours = get_preds(learner.model, batches, CPU)
-    theirs = learner.get_preds(batches, activation=class_probabilities)
+    theirs = learner.get_preds(batches)
     assert torch.equal(ours, theirs)
 
 
@@ -105,6 +104,17 @@ def test_predictions_can_be_targets_of_a_later_training():
     weights = torch.ones(20, 10, requires_grad=True)
     nn.functional.cross_entropy(weights, soft).backward()
     assert weights.grad is not None
+
+
+@pytest.mark.parametrize("width", [1, 0])
+def test_a_softmax_over_one_output_is_refused(width):
+    regression = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+    if not width:
+        regression.append(nn.Flatten(0))
+    x, _ = digits(9)
+    with pytest.raises(ValueError, match="no logits of classes: pass activation=None"):
+        get_preds(regression, [x], CPU)
+    assert len(get_preds(regression, [x], CPU, activation=None)) == 9
 
 
 def test_no_batches_is_an_error():

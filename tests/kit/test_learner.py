@@ -29,7 +29,6 @@ from kaggle_kit.events import (
     CancelStep,
     callback_table,
 )
-from kaggle_kit.inference import class_probabilities
 from kaggle_kit.learner import Learner
 from kaggle_kit.loaders import Data
 from kaggle_kit.losses import MixedTargetLoss
@@ -379,14 +378,14 @@ def test_preds_come_in_order_with_targets_and_losses():
     x, y = digits(70)
     batches = in_batches(x, y, 32)
     preds, targets, losses = learner.get_preds(
-        batches, with_targets=True, with_loss=True
+        batches, with_targets=True, with_loss=True, activation=None
     )
     torch.testing.assert_close(preds, learner.predict(x))
     assert torch.equal(targets, y)
     expected = nn.functional.cross_entropy(preds, y, reduction="none")
     torch.testing.assert_close(losses, expected)
     assert learner.loss_fn.reduction == "mean"
-    probabilities = learner.get_preds(batches, activation=class_probabilities)
+    probabilities = learner.get_preds(batches)
     torch.testing.assert_close(probabilities, preds.softmax(1))
 
 
@@ -415,9 +414,7 @@ def test_a_loss_per_item_is_refused():
         device="cpu",
         log=lambda line: None,
     )
-    with pytest.raises(
-        ValueError, match=r"one number, .* it has shape \(32,\)"
-    ):
+    with pytest.raises(ValueError, match=r"one number, .* it has shape \(32,\)"):
         learner.fit(1)
 
 
