@@ -1,11 +1,14 @@
 """Any file's bytes can be shown as source and read back."""
 
 import base64
+import doctest
+from types import ModuleType
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from kernel_builder import embed_text, evidence
 from kernel_builder.embed_proof import prove_blocks
 from kernel_builder.embed_text import Literal, quote_bytes, quote_text
 from kernel_builder.errors import ToolError
@@ -59,6 +62,13 @@ def test_only_bytes_become_base64() -> None:
     assert quote_bytes("grüß".encode()).options == ()
     assert quote_bytes(b"# coding: latin-1\n\xe9").options == ("encoding='latin-1'",)
     assert quote_bytes(b"a\r\nb\r\n").options == ('newline="\\r\\n"',)
+
+
+@pytest.mark.parametrize("module", [embed_text, evidence])
+def test_the_examples_hold(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_the_proof_finds_a_changed_block() -> None:
