@@ -161,6 +161,14 @@ GOOD = {
         "patch.py": "import m\nm.added = 1\n",
         "m.py": "",
     },
+    "what every module has": {
+        "kernel.py": "from m import __doc__, __name__\n",
+        "m.py": "",
+    },
+    "a module replaced by an object": {
+        "kernel.py": "from m import anything\n",
+        "m.py": "from sys import modules\nmodules[__name__] = object()\n",
+    },
     "a lazy attribute": {
         "kernel.py": "from m import lazy\n",
         "m.py": "def __getattr__(name):\n    return name\n",

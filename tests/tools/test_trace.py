@@ -103,7 +103,11 @@ def test_a_notebook_cell_leads_back(project, tmp_path):
             line = lines.index("outer()") + 1
             place = f"Cell In[{count}], line {line}"
             log = f"{place}\n\x1b[0;32m{place}"
-            assert map_log(log, built.source_map).count("[kernel.py:4]") == 2
+            log += (
+                f"\n/tmp/ipykernel_17/2389279384.py in <module>\n----> {line} outer()"
+            )
+            log += f"\n<ipython-input-{count}-abc1> in <module>\n--> {line} outer()"
+            assert map_log(log, built.source_map).count("[kernel.py:4]") == 4
             return
     pytest.fail("the call is in no cell")
 

@@ -1,8 +1,10 @@
 """What the kernel needs of every module, and what each name must mean in one file."""
 
+import ast
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from kernel_builder.flat_inert import Verdict, judge
@@ -58,8 +60,21 @@ def make_plan(tables: Tables) -> Plan:
         if unit not in plan.kept:
             plan.kept.add(unit)
             work.extend(_needed(tables, table, unit))
+    _keep_notes(plan)
     _collect_meanings(plan)
     return plan
+
+
+def _keep_notes(plan: Plan) -> None:
+    """A string behind a kept definition says what that is: it stays with it."""
+    for table in plan.tables.inlined:
+        for before, unit in pairwise(table.units):
+            node = unit.node
+            constant = isinstance(node, ast.Expr) and isinstance(
+                node.value, ast.Constant
+            )
+            if constant and before in plan.kept:
+                plan.kept.add(unit)
 
 
 def _needed(tables: Tables, table: Table, unit: Unit) -> Iterator[tuple[Table, Unit]]:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from kernel_builder.modules import Closure, Finder, Module
 
 _MAKES_NAMES: Final = re.compile(
-    r"\b(?:globals|locals|vars|setattr|exec|eval|__getattr__|__dict__|__path__)\b"
-    r"|\bsys\s*\.\s*modules\b|\bimport\s*\*|\bload_dynamic\b"
+    r"\b(?:globals|locals|vars|setattr|exec|eval|modules|importlib|ModuleType"
+    r"|f_globals|f_locals|__getattr__|__dict__|__path__|__class__|__import__"
+    r"|load_dynamic)\b|\bimport\s*\*"
 )
 
 
@@ -60,7 +61,8 @@ def _check_from(
         return
     for alias in node.names:
         name = alias.name
-        if name == "*" or finder.find(f"{base}.{name}") is not None:
+        # Every module has some names with two underscores without binding them.
+        if name == "*" or name[:2] == "__" or finder.find(f"{base}.{name}") is not None:
             continue
         here = re.search(rf"\b{re.escape(name)}\b", target.text)
         if not here and not _is_patched(name, modules):
@@ -94,7 +96,7 @@ def _check_module(
 
 def _may_gain_names(target: "Module", modules: "dict[str, Module]") -> bool:
     return _MAKES_NAMES.search(target.text) is not None or any(
-        "sys.modules" in module.text or "setattr" in module.text
+        "modules" in module.text or "setattr" in module.text
         for module in modules.values()
     )
 

@@ -24,6 +24,11 @@ _CELL: Final = re.compile(
     r"(?:Cell In|Input In |<ipython-input-|In )\[?\s?(?P<cell>\d+)[^,\n]*?, line "
     r"(?P<line>\d+)"
 )
+# IPython 7 names a file or an input, then points at the line with an arrow.
+_INPUT: Final = re.compile(
+    r"(?:/tmp/ipykernel_\d+/\d+\.py|<ipython-input-(?P<cell>\d+)-\w+>) in "
+)
+_ARROW: Final = re.compile(r"^-+> (?P<line>\d+) (?P<text>.*)$")
 # What Kaggle and the rehearsal call the file, whatever its own name was.
 _SCRIPT_NAMES: Final = ("script.py", "__script__.py")
 _EMBED_FOLDER: Final = re.compile(r"[/\\]kaggle-embed-[^/\\]*[/\\](?P<rest>.+)$")
@@ -117,10 +122,38 @@ def map_log(text: str, source_map: SourceMap) -> str:
     """Give a log with every place in the built file led back to its source."""
     rows = text.split("\n")
     out: list[str] = []
+    asked: re.Match[str] | None = None  # the input whose arrow is still to come
     for number, row in enumerate(rows):
+        plain = _ANSI.sub("", row)
+        arrow = _ARROW.match(plain) if asked else None
+        if asked and arrow:
+            origin = _at_arrow(asked["cell"], arrow, source_map)
+            out.append(f"{row}  [{origin.path}:{origin.line}]" if origin else row)
+            asked = None
+            continue
+        asked = _INPUT.search(plain) or asked
         following = rows[number + 1] if number + 1 < len(rows) else ""
         out.extend(_mapped(row, following, source_map))
     return "\n".join(out)
+
+
+def _at_arrow(
+    count: str | None, arrow: re.Match[str], source_map: SourceMap
+) -> Origin | None:
+    """Find the line an arrow points at: by its cell, or by its text if that is unique.
+
+    The name of a file that a notebook's cell was given does not tell which cell it is.
+    """
+    line = int(arrow["line"])
+    if count is not None:
+        return _in_cell(int(count), line, source_map)
+    found = {
+        origin
+        for number in range(len(source_map.cells))
+        if (origin := source_map.lookup(line, cell=number)) is not None
+        and source_map.text_at(origin) == arrow["text"].strip()
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _mapped(row: str, following: str, source_map: SourceMap) -> list[str]:
