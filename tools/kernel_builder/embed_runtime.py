@@ -25,7 +25,7 @@ class _KkFiles:
 
         kept = sys.path[:]
         if not (notebook or sys.flags.safe_path):
-            del sys.path[0]  # tempfile must not find a kernel called random.py
+            del sys.path[:1]  # tempfile must not find a kernel called random.py
         try:
             for module in ("base64", "pathlib", "shutil", "tempfile", "time"):
                 __import__(module)
@@ -36,7 +36,7 @@ class _KkFiles:
         self.notebook = notebook
         self.written: set[Path] = set()
         self.homes: list[Path] = []
-        places = [Path(place) for place in sys.path]
+        places = [Path(place) for place in sys.path if isinstance(place, str)]
         found = [p for p in places if p.name.startswith(prefix) and p.is_dir()]
         self.is_worker = bool(found) and not notebook
         self.folder = found[0] if found else self.create(prefix)
