@@ -171,6 +171,37 @@ def test_both_ends_of_the_supported_clients_do_the_whole_job(
     assert "public score 0.98765" in out
 
 
+def test_the_client_s_own_command_line_sends_and_fetches_the_same(
+    desk: Desk, kaggle: StandIn
+):
+    desk.write(
+        enable_gpu=True,
+        machine_shape="NvidiaTeslaT4",
+        keywords=["gpu"],
+        competition_sources=["digits"],
+        dataset_sources=["a/words"],
+        kernel_sources=["tester/other"],
+        model_sources=["google/gemma/pytorch/2b/1"],
+    )
+    kaggle.page_size = 1
+    result = desk.push("--no-check", "--time-limit", "10")
+    assert result.code == 0, result.text
+    (folder,) = (desk.folder / "out" / "pushed" / "my-kernel").iterdir()
+    theirs = desk.folder / "theirs"
+    for command in (
+        ["push", "-p", str(folder), "-t", "600"],
+        ["output", "tester/my-kernel/1", "-p", str(theirs), "--force"],
+    ):
+        line = [sys.executable, "-m", "kaggle", "kernels", *command]
+        subprocess.run(line, env=desk.env, check=True, capture_output=True)
+    first, second = kaggle.asked("SaveKernel")
+    assert first == second
+    for path in theirs.iterdir():
+        if path.suffix != ".log":
+            assert (desk.runs / "v1" / path.name).read_bytes() == path.read_bytes()
+    assert (theirs / "submission.csv").exists()
+
+
 def test_stray_variables_are_kept_from_the_client():
     env = client_environment(
         {

@@ -392,3 +392,19 @@ def test_what_the_client_prints_is_shown(desk: Desk):
     result = desk.push("--no-check")
     assert result.code == 0
     assert "note from the client: Your kernel title does not resolve" in result.out
+
+
+@pytest.mark.parametrize("how", ["not joined", "refused", "unknown"])
+def test_a_competition_that_was_not_joined_is_warned_of(
+    desk: Desk, kaggle: StandIn, how: str
+):
+    desk.write(competition_sources=["digits"])
+    if how == "not joined":
+        kaggle.answers["GetCompetition"] = {"ref": "digits", "userHasEntered": False}
+    else:
+        status = 403 if how == "refused" else 404
+        kaggle.fail("GetCompetition", **json_fault(status, "no"))
+    result = desk.run("push")
+    assert result.code == 0, result.text
+    warned = "https://www.kaggle.com/competitions/digits/rules" in result.out
+    assert warned == (how != "unknown")

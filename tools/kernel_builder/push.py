@@ -233,8 +233,23 @@ def look_before(
         )
     if prepared.uses_gpu:
         _check_quota(client, patience, args)
+    for competition in prepared.metadata.get("competition_sources") or ():
+        _check_competition(client, str(competition), patience)
     for dataset in prepared.metadata.get("dataset_sources") or ():
         _check_dataset(client, str(dataset), patience)
+
+
+def _check_competition(client: KaggleClient, name: str, patience: Patience) -> None:
+    """Warn of rules that were not accepted: Kaggle's own answer would not say so."""
+    try:
+        entered = ask(client, "competition", patience, name=name)["entered"]
+    except CallError as failure:
+        entered = failure.status != 403
+    if not entered:
+        patience.log(
+            f"warning: you have not joined {name}; its data is not mounted before you "
+            f"accept https://www.kaggle.com/competitions/{name}/rules"
+        )
 
 
 def _check_dataset(client: KaggleClient, dataset: str, patience: Patience) -> None:

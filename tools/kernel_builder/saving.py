@@ -154,7 +154,8 @@ def _arrived(
     if failure.kind == "http" and 400 <= failure.status < 500 and not failure.passing:
         if failure.status == 401:
             raise as_error(failure, f"push of {kernel}") from failure
-        raise PushRefused(f"Kaggle refused the push of {kernel}: {_reason(failure)}")
+        reason = _reason(failure, prepared.run.competition or "<slug>")
+        raise PushRefused(f"Kaggle refused the push of {kernel}: {reason}")
     if not failure.passing:
         raise as_error(failure, f"push of {kernel}") from failure
     if not failure.maybe_done:
@@ -196,10 +197,11 @@ def _warn_of_missing(
         patience.log(f"warning: not among the version's sources: {', '.join(missing)}")
 
 
-def _reason(failure: CallError) -> str:
+def _reason(failure: CallError, competition: str) -> str:
     hints = {
-        403: "the id belongs to another user, or the competition's rules are not "
-        "accepted (https://www.kaggle.com/competitions/<slug>/rules)",
+        403: "the id belongs to another user, a source is private, or the "
+        "competition's rules are not accepted "
+        f"(https://www.kaggle.com/competitions/{competition}/rules)",
         404: "a source or the owner is misspelt",
         409: "a kernel of that title exists under another slug",
     }
