@@ -13,6 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,8 @@ def look_before(
             f"{kernel}: a version is {latest} on Kaggle already; `wait` for it, stop "
             f"it at https://www.kaggle.com/code/{kernel}, or push over it with --force"
         )
+    # What follows may go unanswered: the push does not depend on it.
+    patience = replace(patience, tries=1)
     if prepared.uses_gpu:
         _check_quota(client, patience, args)
     for competition in prepared.metadata.get("competition_sources") or ():
