@@ -31,6 +31,8 @@ from typing import Any, TextIO
 # A chunk is read whole before it counts as a sign of life, so it must be small.
 CHUNK = 1 << 14
 EVENT_SECONDS = 0.2
+COMPETITIONS = "kagglesdk.competitions.types.competition_api_service"
+KERNELS = "kagglesdk.kernels.types.kernels_api_service"
 # One session for all downloads: hundreds of small files need not connect anew.
 SESSION: list[Any] = []
 # The client's own objects: the kaggle package has no type information.
@@ -166,10 +168,7 @@ class Client:
 
     def competition(self, name: str) -> dict[str, Any]:
         """Whether the user has entered, and whether only kernels may be submitted."""
-        module = importlib.import_module(
-            "kagglesdk.competitions.types.competition_api_service"
-        )
-        request = module.ApiGetCompetitionRequest()
+        request = importlib.import_module(COMPETITIONS).ApiGetCompetitionRequest()
         request.competition_name = name
         with self.api.build_kaggle_client() as sdk:
             reply = sdk.competitions.competition_api_client.get_competition(request)
@@ -199,10 +198,7 @@ class Client:
 
     def submission(self, ref: int) -> dict[str, Any]:
         """A submission's state, scores and error description."""
-        module = importlib.import_module(
-            "kagglesdk.competitions.types.competition_api_service"
-        )
-        request = module.ApiGetSubmissionRequest()
+        request = importlib.import_module(COMPETITIONS).ApiGetSubmissionRequest()
         request.ref = ref
         with self.api.build_kaggle_client() as sdk:
             reply = sdk.competitions.competition_api_client.get_submission(request)
@@ -229,8 +225,7 @@ class Client:
 
         The command line of 2.2.4 ignores a version, its SDK does not.
         """
-        types = importlib.import_module("kagglesdk.kernels.types.kernels_api_service")
-        request = getattr(types, kind)()
+        request = getattr(importlib.import_module(KERNELS), kind)()
         request.user_name, request.kernel_slug = kernel.split("/")
         if version is not None:
             request.version_label = f"v{version}"
