@@ -27,8 +27,9 @@ def _answer_lines(content: Iterable[bytes]) -> Iterator[str]:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise AnswerFileError(
-                f"line {number} is not UTF-8 text (byte {error.object[error.start]:#04x}); "
-                "it must be CSV in UTF-8, not compressed"
+                f"line {number} is not UTF-8 text (byte "
+                f"{error.object[error.start]:#04x}); it must be CSV in UTF-8, not "
+                "compressed"
             ) from None
         if "\0" in text:
             raise AnswerFileError(f"line {number} holds a NUL byte: this is no CSV")

@@ -10,8 +10,8 @@ from kernel_builder.cli import main
 from kernel_builder.emitted import Origin
 from kernel_builder.errors import UsageError
 from kernel_builder.project import load_project
-from kernel_builder.source_map import SourceMap, from_json, map_log
-from kernel_builder.trace import log_text
+from kernel_builder.source_map import SourceMap, from_json
+from kernel_builder.trace import log_text, map_log
 
 KERNEL = '''\
 """Fail on purpose."""

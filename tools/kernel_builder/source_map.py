@@ -125,11 +125,3 @@ def _unpack(
                 path, module = sources[source]
                 lines.append(Origin(path, line + offset, module))
     return tuple(lines)
-
-
-def map_log(text: str, source_map: SourceMap) -> str:
-    """Give a log with every place in the built file led back to its source."""
-    # Only a failed run needs the patterns.
-    from kernel_builder.trace import map_log as lead_back
-
-    return lead_back(text, source_map)
