@@ -74,6 +74,13 @@ TRIPS = {
             with open(ROOT / "labels.cache", "w") as file:  # !
                 file.write("x")
             """,
+        "after chdir": """
+            import os
+            os.chdir("/kaggle/input/titanic")
+            open("cache.txt", "w").close()  # !
+            os.chdir("/kaggle/working")
+            open("cache.txt", "w").close()
+            """,
         "unzip": """
             import zipfile
             with zipfile.ZipFile("../input/titanic/train.zip") as archive:

@@ -297,6 +297,12 @@ def test_what_was_found_is_named(tmp_path):
     )
 
 
+def test_the_folder_that_chdir_went_to_is_named(tmp_path):
+    code = TRIPS["S13"]["after chdir"].replace("# !", "")
+    (finding,) = check(tmp_path, code)
+    assert finding.message.endswith("found /tmp/submission.csv")
+
+
 def test_the_missing_case_is_named(tmp_path):
     code = TRIPS["S15"]["rerun only"].replace("# !", "")
     (finding,) = (f for f in check(tmp_path, code) if f.id == "S15")

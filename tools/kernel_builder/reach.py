@@ -26,6 +26,7 @@ class Reach:
     _live: dict[int, bool] = field(default_factory=dict)
     _busy: set[int] = field(default_factory=set)
     _callable: dict[int, bool] = field(default_factory=dict)
+    _skipped: dict[int, set[int]] = field(default_factory=dict)
 
     def live(self, unit: Unit, node: ast.AST) -> bool:
         """Say whether `node` may run on Kaggle."""
@@ -72,16 +73,25 @@ class Reach:
 
     def _after(self, unit: Unit, above: ast.AST, child: ast.stmt) -> bool:
         """Say whether the statements before `child` in its block let it run."""
+        key = id(above)
+        if key not in self._skipped:
+            self._skipped[key] = set()  # while it is being found out, all may run
+            self._skipped[key] = set(self._after_ends(unit, above))
+        return id(child) not in self._skipped[key]
+
+    def _after_ends(self, unit: Unit, above: ast.AST) -> Iterator[int]:
+        """Give the ids of the statements that follow one that ends their block."""
         for name in ("body", "orelse", "finalbody"):
             block = getattr(above, name, None)
-            if isinstance(block, list) and any(child is part for part in block):
-                tried = isinstance(above, ast.Try) and name == "body"
-                for earlier in block:
-                    if earlier is child:
-                        return True
-                    if self._ends(unit, earlier) or (tried and _is_colab(earlier)):
-                        return False
-        return True
+            if not isinstance(block, list):
+                continue
+            tried = isinstance(above, ast.Try) and name == "body"
+            ended = False
+            for statement in block:
+                if ended:
+                    yield id(statement)
+                elif self._ends(unit, statement) or (tried and _is_colab(statement)):
+                    ended = True
 
     def _ends(self, unit: Unit, statement: ast.stmt) -> bool:
         """Say whether nothing after `statement` in its block can run."""

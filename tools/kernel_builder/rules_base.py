@@ -104,6 +104,7 @@ class Subject:
     values: Values = field(init=False)
     reach: Reach = field(init=False)
     sources: Sources = field(init=False)
+    memory: dict[str, object] = field(default_factory=dict)  # answers used again
     _carried: frozenset[Path] | None = None
 
     def __post_init__(self) -> None:

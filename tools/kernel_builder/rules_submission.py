@@ -8,10 +8,10 @@ from typing import Final
 from kernel_builder.conditions import RERUN
 from kernel_builder.findings import Finding
 from kernel_builder.program import Unit
-from kernel_builder.rules_base import Rule, Subject, argument
+from kernel_builder.rules_base import Rule, Subject
 from kernel_builder.rules_text import basename
 from kernel_builder.rules_writes import Write, find_writes
-from kernel_builder.values import UNKNOWN, on_kaggle
+from kernel_builder.values import UNKNOWN
 
 NAME: Final = "submission.csv"
 _NAMES: Final = re.compile(r"submission\.(csv|parquet|json|csv\.gz|zip)")
@@ -74,23 +74,16 @@ def check_name(subject: Subject) -> Iterator[Finding]:
     tables = _tables(subject)
     found = [w for w in tables if any(_LOOKS.search(basename(p)) for p in w.paths)]
     found = [w for w in found if not _is_kit(w) and not _reads_only(w)]
-    certain = [
-        write for write in find_submissions(subject) if not _moved(subject, write)
-    ]
-    if certain or _is_served(subject):
+    if find_submissions(subject) or _is_served(subject):
         return
-    moved = [write for write in find_submissions(subject) if _moved(subject, write)]
-    for write in (moved or found)[:1]:
-        names = sorted({p for w in moved or found for p in w.paths if UNKNOWN not in p})
-        shown = ", ".join(names)
-        if moved:
-            shown = f"a write after os.chdir to {_moved(subject, write)}"
+    for write in found[:1]:
+        names = sorted({p for w in found for p in w.paths if UNKNOWN not in p})
         yield subject.found(
             "S13",
             "error",
             write.unit,
             write.call,
-            f"expected /kaggle/working/{NAME}, found {shown}",
+            f"expected /kaggle/working/{NAME}, found {', '.join(names)}",
             f"write {NAME} into /kaggle/working",
         )
 
@@ -98,27 +91,6 @@ def check_name(subject: Subject) -> Iterator[Finding]:
 def _reads_only(write: Write) -> bool:
     """A copy of the sample submission elsewhere is no submission."""
     return all(SAMPLE.search(basename(path)) for path in write.paths)
-
-
-def _moved(subject: Subject, write: Write) -> str:
-    """Name the folder that os.chdir went to before a relative write; else empty."""
-    texts = subject.texts(write.unit, write.expr) if write.expr is not None else ()
-    if not texts or any(text.startswith(("/", UNKNOWN)) for text in texts):
-        return ""
-    place = ""
-    for unit, call, name in subject.live_calls():
-        if name != "os.chdir" or unit is not write.unit:
-            continue
-        if call.lineno < write.call.lineno and not _in_other_function(write, call):
-            place = subject.texts(unit, argument(call, 0, "path"))[0]
-    known = place and UNKNOWN not in place
-    return place if known and on_kaggle(place) != "/kaggle/working" else ""
-
-
-def _in_other_function(write: Write, call: ast.Call) -> bool:
-    mine = next(write.unit.around(write.call, ast.FunctionDef), None)
-    theirs = next(write.unit.around(call, ast.FunctionDef), None)
-    return theirs is not None and theirs is not mine
 
 
 def _is_served(subject: Subject) -> bool:

@@ -21,6 +21,7 @@ def text_nodes(subject: Subject) -> Iterator[tuple[Unit, ast.expr, tuple[str, ..
 
     An f-string or a sum of strings is given once, as a whole; docstrings are not given.
     """
+    firsts: dict[int, ast.Constant | None] = {}
     for unit in subject.program.units:
         if not unit.own:
             continue
@@ -28,8 +29,9 @@ def text_nodes(subject: Subject) -> Iterator[tuple[Unit, ast.expr, tuple[str, ..
             if not isinstance(node.value, str) or is_docstring(unit, node):
                 continue
             whole = whole_text(unit, node)
-            first = whole is node or _is_first(whole, node)
-            if first and subject.live(unit, node):
+            if id(whole) not in firsts:
+                firsts[id(whole)] = _first_text(whole)
+            if firsts[id(whole)] is node and subject.live(unit, node):
                 yield unit, whole, subject.texts(unit, whole)
 
 
@@ -56,13 +58,15 @@ def _joins(call: ast.Call, part: ast.expr) -> bool:
     return part in call.args and name in ("Path", "join", "joinpath", "PurePath")
 
 
-def _is_first(whole: ast.expr, node: ast.Constant) -> bool:
-    for child in ast.walk(whole):
-        if isinstance(child, ast.Constant) and isinstance(child.value, str):
-            places = (child.lineno, child.col_offset), (node.lineno, node.col_offset)
-            if places[0] < places[1]:
-                return False
-    return True
+def _first_text(whole: ast.expr) -> ast.Constant | None:
+    """Give the string constant of an expression that stands first in the text."""
+    found = [
+        part
+        for part in ast.walk(whole)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    ]
+    places = {(part.lineno, part.col_offset): part for part in reversed(found)}
+    return places[min(places)] if places else None
 
 
 def basename(path: str) -> str:

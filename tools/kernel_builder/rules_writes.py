@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from kernel_builder.findings import Finding
 from kernel_builder.program import Unit
 from kernel_builder.rules_base import Rule, Subject, argument, keyword
 from kernel_builder.rules_text import basename, is_probed, names_in
-from kernel_builder.values import BESIDE, UNKNOWN, on_kaggle
+from kernel_builder.values import BESIDE, UNKNOWN, WORKING, on_kaggle
 
 # Where calls of known functions take the path they write.
 _WRITERS: Final[dict[str, tuple[int, str]]] = {
@@ -87,14 +87,39 @@ class Write:
     paths: tuple[str, ...]
 
 
-def find_writes(subject: Subject) -> Iterator[Write]:
+def find_writes(subject: Subject) -> tuple[Write, ...]:
     """Give every call of the user's modules that writes files or folders."""
-    for unit, call, name in subject.live_calls():
+    known = subject.memory.get("writes")
+    if known is None:
+        known = subject.memory["writes"] = tuple(_all_writes(subject))
+    return cast(tuple[Write, ...], known)
+
+
+def _all_writes(subject: Subject) -> Iterator[Write]:
+    calls = list(subject.live_calls())
+    moves = [(unit, call) for unit, call, name in calls if name == "os.chdir"]
+    for unit, call, name in calls:
         found = written_path(subject, unit, call, name)
         if found is not None:
+            folder = _folder_at(subject, unit, call, moves)
             texts = subject.texts(unit, found)
-            paths = tuple(dict.fromkeys(on_kaggle(text) for text in texts))
-            yield Write(unit, call, name, found, paths)
+            paths = dict.fromkeys(on_kaggle(text, folder) for text in texts)
+            yield Write(unit, call, name, found, tuple(paths))
+
+
+def _folder_at(
+    subject: Subject, unit: Unit, call: ast.Call, moves: list[tuple[Unit, ast.Call]]
+) -> str:
+    """Name the folder that os.chdir went to before a call of the same module."""
+    folder = WORKING
+    for where, move in moves:
+        inside = next(where.around(move, ast.FunctionDef), None)
+        same = inside is None or inside is next(
+            unit.around(call, ast.FunctionDef), None
+        )
+        if where is unit and same and move.lineno < call.lineno:
+            folder = on_kaggle(subject.texts(unit, argument(move, 0, "path"))[0])
+    return folder
 
 
 def written_path(

@@ -275,12 +275,14 @@ def parent_of(path: str) -> str:
     return posixpath.dirname(path) or "."
 
 
-def on_kaggle(path: str) -> str:
+def on_kaggle(path: str, folder: str = WORKING) -> str:
     """Make a path absolute as in a run on Kaggle, `..` resolved, UNKNOWN kept.
+
+    A relative path starts at `folder`, the current directory.
 
     >>> on_kaggle("../input/titanic/train.csv")
     '/kaggle/input/titanic/train.csv'
     """
     if path.startswith(("~", UNKNOWN, BESIDE)) or re.match(r"[A-Za-z]:[\\/]", path):
         return path
-    return posixpath.normpath(posixpath.join(WORKING, path))
+    return posixpath.normpath(posixpath.join(folder, path))
