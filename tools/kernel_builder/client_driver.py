@@ -73,7 +73,8 @@ class Client:
         env = importlib.import_module("kagglesdk.kaggle_env")
         token, source = env.get_access_token_from_env()
         method = str(self.api.config_values.get("auth_method", ""))
-        if token and "ACCESS_TOKEN" not in method:
+        # A login brings a token of its own, which is sent instead.
+        if token and method.endswith("LEGACY_API_KEY"):
             raise RefusedError(
                 "credentials",
                 f"Kaggle does not accept the token in {source}, and the client would "
@@ -87,7 +88,6 @@ class Client:
             "version": self.version,
             "username": values.get("username"),
             "method": str(values.get("auth_method", "")).rsplit(".", 1)[-1],
-            "config": str(getattr(self.api, "config", "")),
         }
 
     def clock(self) -> dict[str, Any]:
