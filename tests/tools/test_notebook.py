@@ -213,7 +213,7 @@ def test_a_script_without_docstring_has_none_in_a_notebook_either() -> None:
 
 
 def exits(text: str) -> list[str]:
-    return [cell.text for cell in allow_exit([Cell("code", "", text, 1)])]
+    return [cell.text for cell in allow_exit(text, [Cell("code", "", text, 1)])]
 
 
 def test_the_last_statement_may_exit_with_zero() -> None:

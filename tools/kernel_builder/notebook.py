@@ -69,8 +69,8 @@ def _lay_out(emitted: Emitted) -> list[Cell]:
             cells.append(Cell("markdown", "", f"### {cell.heading}", 0))
         cells += split_cells(cell)
     cells = _with_docstring([cell for cell in cells if cell.text.strip()])
-    cells = allow_exit(cells)
-    text = emitted.text.replace(RUNTIME, "")  # its own sys.argv is nobody's business
+    text = emitted.text.replace(RUNTIME, "")  # what it does itself is nobody's business
+    cells = allow_exit(text, cells)
     first = next((i for i, cell in enumerate(cells) if cell.kind == "code"), 0)
     return [*cells[:first], *setup_cells(text, cells), *cells[first:]]
 

@@ -17,7 +17,7 @@ _ARGUMENTS: Final = re.compile(
     r"\bargv\b|\b(?:argparse|optparse|getopt|click|typer|fire|docopt|absl|tyro|unittest)\b"
 )
 _LOOP: Final = re.compile(r"\basyncio\b")
-_EXIT: Final = re.compile(r"\b(?:exit|quit|SystemExit|unittest)\b")
+_EXIT: Final = re.compile(r"\b(?:exit|quit)\(|\bSystemExit\b|\bunittest\.main\b")
 
 _SET_ARGUMENTS: Final = """\
 # The arguments of this process are the notebook server's; a kernel gets none.
@@ -78,9 +78,9 @@ def setup_cells(text: str, cells: list[Cell]) -> list[Cell]:
     return [Cell("code", "", "\n\n".join(parts), 0, collapsed=True)]
 
 
-def allow_exit(cells: list[Cell]) -> list[Cell]:
+def allow_exit(text: str, cells: list[Cell]) -> list[Cell]:
     """Let the kernel's last statement leave with exit code 0, as a script may."""
-    if not any(_EXIT.search(cell.text) for cell in cells if _is_own(cell)):
+    if not _EXIT.search(text):
         return cells
     last = max((i for i, cell in enumerate(cells) if _is_own(cell)), default=-1)
     if last < 0:
