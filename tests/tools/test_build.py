@@ -150,6 +150,17 @@ def test_check_finds_a_stale_or_missing_file(bare, tmp_path, capsys):
     assert "stale" in capsys.readouterr().err
 
 
+def test_check_compares_the_metadata_too(folder, tmp_path):
+    project = load_project(folder)
+    path = build(project, out=tmp_path / "out").metadata_path
+    check_fresh(project, out=tmp_path / "out")
+    path.write_text(
+        path.read_text().replace('"enable_gpu": true', '"enable_gpu": false')
+    )
+    with pytest.raises(ToolError, match=r"kernel-metadata\.json: stale"):
+        check_fresh(project, out=tmp_path / "out")
+
+
 def test_a_commit_that_touches_no_source_leaves_a_build_fresh(bare, tmp_path):
     root = bare.parent
 

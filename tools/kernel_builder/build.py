@@ -8,8 +8,8 @@ flag explicit.
 
 import argparse
 import hashlib
-import json
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -170,13 +170,17 @@ def check_fresh(
         ToolError: the file is missing, or differs in more than the git line.
     """
     product = _make(project, form, kernel_type, None)
-    path = out / product.code_name
-    try:
-        found = path.read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise ToolError(f"{path}: cannot be read: {error.strerror}; build it") from None
-    if _without_git(found) != _without_git(product.files[product.code_name]):
-        raise ToolError(f"{path}: stale; it is not what its sources would give now")
+    for name in (product.code_name, FILE_NAME):
+        if name not in product.files:
+            continue  # a bare script has no metadata
+        path = out / name
+        try:
+            found = path.read_bytes().decode("utf-8", "replace")
+        except OSError as error:
+            why = f"{path}: cannot be read: {error.strerror}; build it"
+            raise ToolError(why) from None
+        if _without_git(found) != _without_git(product.files[name]):
+            raise ToolError(f"{path}: stale; it is not what its sources would give now")
 
 
 def _without_git(text: str) -> list[str]:
@@ -240,7 +244,7 @@ def _make(
     suffix = ".ipynb" if kind == "notebook" else ".py"
     stem = project.entry.stem
     source_map = _source_map(closure, emitted, stem + suffix, cells)
-    _check_size(code, closure)
+    _check_size(code, emitted)
     files = {stem + suffix: code, f"{stem}.map.json": source_map.to_json()}
     if project.metadata is not None:
         files[FILE_NAME] = to_json(normalised(project.metadata, stem + suffix, kind))
@@ -288,25 +292,15 @@ def _check_out(project: Project, out: Path, product: _Product) -> None:
             )
 
 
-def _check_size(code: str, closure: Closure) -> None:
+def _check_size(code: str, emitted: Emitted) -> None:
     size = len(code.encode())
     if size < MAX_BYTES:
         return
-    parts: list[tuple[int, str]] = sorted(
-        ((len(m.text.encode()), m.label) for m in closure.everything), reverse=True
-    )
-    largest = ", ".join(f"{label} ({count:,} bytes)" for count, label in parts[:5])
+    parts: Counter[str] = Counter()
+    for line, origin in zip(emitted.text.split("\n"), emitted.lines, strict=False):
+        parts[origin.path if origin else "the builder's own text"] += len(line) + 1
+    largest = ", ".join(f"{path} ({n:,} bytes)" for path, n in parts.most_common(5))
     raise ToolError(
         f"the built file has {size:,} bytes; Kaggle takes less than {MAX_BYTES:,}. "
         f"The largest parts: {largest}. Move data into a Kaggle dataset."
     )
-
-
-def load_built_map(path: Path) -> SourceMap:
-    """Read the source map beside a built file."""
-    from kernel_builder.source_map import from_json
-
-    try:
-        return from_json(path.read_text("utf-8"), str(path))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None

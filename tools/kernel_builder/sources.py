@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +74,7 @@ def parse_source(source: Source) -> ast.Module:
             warnings.simplefilter("ignore")
             return ast.parse(source.text, source.label)
     except SyntaxError as error:
-        raise UsageError(syntax_message(error, source.label)) from None
+        raise UsageError(syntax_message(error, source.label) + _age()) from None
     except (RecursionError, MemoryError):
         raise UsageError(f"{source.label}: nested too deeply to be parsed") from None
     except ValueError as error:
@@ -119,6 +120,16 @@ def syntax_message(error: SyntaxError, label: str) -> str:
     end = max((error.end_offset or 0) - 1 - indent if same_line else 0, start + 1)
     width = min(end, max(len(shown), start + 1)) - start
     return f"{message}\n    {shown}\n    {' ' * start}{'^' * width}"
+
+
+def _age() -> str:
+    """Say so where the tool runs under a Python older than Kaggle's."""
+    if sys.version_info >= (3, 12):
+        return ""
+    read = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        f"\n    (read as Python {read}; newer syntax needs a newer one to run the tool)"
+    )
 
 
 def _encoding(data: bytes) -> str:
