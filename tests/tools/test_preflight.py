@@ -1,5 +1,6 @@
 """`check` as a command: what it prints, its exit codes, silences and profiles."""
 
+import argparse
 import json
 import re
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from checking import METADATA, check, write_kernel
 
-from kernel_builder import cli
+from kernel_builder import cli, rehearsal
 from kernel_builder.errors import CheckFailed, UsageError
 from kernel_builder.preflight import run_checks, stop_on_errors
 from kernel_builder.profiles import load_profile
@@ -323,3 +324,12 @@ def test_unknown_rules_are_refused(tmp_path):
 def test_the_metadata_of_the_tests_is_sound(tmp_path):
     assert check(tmp_path, "print(1)\n") == []
     assert METADATA["id"] == "tester/my-kernel"
+
+
+def test_a_rehearsal_says_what_check_finds(tmp_path):
+    project = load_project(write_kernel(tmp_path, BAD))
+    said = []
+    options = rehearsal.RehearsalOptions(echo=said.append)
+    args = argparse.Namespace(profile="none", kernel_type=None, form="auto")
+    rehearsal._tell_findings(project, args, options)
+    assert [line.split(": ")[2] for line in said] == ["S05 error", "S24 warning"]

@@ -47,6 +47,7 @@ from kernel_builder.staging import RehearsalOptions, Stage
 
 if TYPE_CHECKING:
     from kernel_builder.build import Built
+    from kernel_builder.project import Project
 
 __all__ = ["RehearsalOptions", "add_arguments", "print_report", "rehearse", "run"]
 
@@ -299,6 +300,20 @@ def _terminated_like_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _tell_findings(
+    project: "Project", args: argparse.Namespace, options: RehearsalOptions
+) -> None:
+    """Say what `check` finds; the rehearsal goes on, it shows what comes of it."""
+    from kernel_builder.preflight import run_checks
+
+    profile = load_profile("" if args.profile in NONE else args.profile)
+    findings = run_checks(
+        project, profile=profile, kernel_type=args.kernel_type, form=args.form
+    )
+    for finding in findings:
+        options.echo(f"check: {finding}\n")
+
+
 def run(args: argparse.Namespace) -> int:
     """Build, rehearse, report; the exit code says which kind of failure it was."""
     from kernel_builder.build import build
@@ -318,6 +333,7 @@ def run(args: argparse.Namespace) -> int:
             kernel_type=args.kernel_type,
             run_id=run_id,
         )
+        _tell_findings(project, args, options)
         report = rehearse(built, options)
     show = printer(sys.stdout)
     if args.json:
