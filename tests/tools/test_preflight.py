@@ -77,9 +77,9 @@ def test_findings_are_printed_one_per_line(tmp_path, capsys, monkeypatch):
     assert code == CheckFailed.exit_code == 3
     assert out.split("\n") == [
         "one/kernel.py:4: S05 error: network call with internet off: "
-        "requests.get('https://example.org'): attach the data in the metadata, or turn "
+        "requests.get('https://example.org'); attach the data in the metadata, or turn "
         "enable_internet on",
-        "one/kernel.py:5: S24 warning: failure of `python train.py` would be hidden: "
+        "one/kernel.py:5: S24 warning: failure of `python train.py` would be hidden; "
         "use check=True",
         "",
     ]

@@ -34,10 +34,10 @@ class Finding:
     end_line: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
-        """`path:line: S05 error: message: fix`."""
+        """`path:line: S05 error: message; fix`."""
         where = f"{self.path}:{self.line}" if self.line else self.path
         text = f"{where}: {self.id} {self.severity}: {self.message}"
-        return f"{text}: {self.fix}" if self.fix else text
+        return f"{text}; {self.fix}" if self.fix else text
 
     def as_json(self) -> dict[str, Any]:
         """Give the finding as plain values."""
