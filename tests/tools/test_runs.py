@@ -181,6 +181,12 @@ def test_whose_log_it_is():
     assert owner_of(ours, "you") == ("another", False)
     assert owner_of('[{"data": "kaggle-kit run me start"}]', "me") == ("ours", False)
     assert owner_of('[{"data": "print(kaggle-kit run me start)"}]', "me")[0] == "nobody"
+    unended = (
+        '[{"data": "kaggle-kit run me start\\n"}, {"data": "99%kaggle-kit run me end"}]'
+    )
+    assert owner_of(unended, "me") == ("ours", True)
+    source = json.dumps([{"data": 'print("kaggle-kit run me end", flush=True)\n'}])
+    assert owner_of(source, "me") == ("nobody", False)
     assert not was_cut(ours)
 
 

@@ -148,6 +148,13 @@ def test_complete_without_the_last_line_is_a_failure(desk: Desk):
     assert (desk.runs / "v1" / "submission.csv").exists()
 
 
+def test_a_script_may_end_by_an_exit_of_its_own(desk: Desk):
+    desk.write(f"import sys\n\n{GOOD}\nif __name__ == '__main__':\n    sys.exit(0)\n")
+    result = desk.push()
+    assert result.code == 0, result.text
+    assert "left by an exit of its own" in result.out
+
+
 def test_a_log_that_kaggle_cut_is_no_failure(desk: Desk, kaggle: StandIn):
     def cut(source: str) -> Outcome:
         done = run_source(source)

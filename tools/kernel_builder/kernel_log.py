@@ -7,7 +7,9 @@ from typing import Literal
 
 # Kaggle keeps 10 MB of a log and drops the rest without a word.
 KEPT_BYTES = 10_000_000
-_MARK = re.compile(r"^kaggle-kit run (\S+) (start|end)\s*$", re.MULTILINE)
+# What a kernel printed before without a line end stands before the mark on its line;
+# nothing stands behind it, unlike where a kernel prints its own source.
+_MARK = re.compile(r"kaggle-kit run (\S+) (start|end)[ \t\r]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
