@@ -271,6 +271,13 @@ def test_gpu_packages_with_a_gpu(tmp_path):
     assert_passes(tmp_path, "S04", "import cudf\n", **GPU)
 
 
+def test_tpu_packages(tmp_path):
+    code = "import torch_xla.core.xla_model as xm\n"
+    assert_trips(tmp_path / "a", "S03", code.replace("\n", "  # !\n"))
+    tpu = {"enable_tpu": True, "machine_shape": "TpuV5E8"}
+    assert_passes(tmp_path / "b", "S03", code, **tpu)
+
+
 def test_stalls_need_no_network_to_be_off(tmp_path):
     assert_passes(tmp_path, "S23", "import albumentations\n", **ONLINE)
 

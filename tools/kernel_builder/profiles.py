@@ -70,6 +70,7 @@ class Profile:
     provided: frozenset[str]
     absent: Mapping[str, str]
     gpu_only: frozenset[str]
+    tpu_only: frozenset[str]
     image_tags: tuple[str, ...]
     limits: Mapping[str, int]
     runtime: Mapping[str, Any]
@@ -174,6 +175,7 @@ def load_profile(name: str = "") -> Profile:
         provided=frozenset(data["provided"]),
         absent=data["absent"],
         gpu_only=frozenset(data["gpu_only"]),
+        tpu_only=frozenset(data["tpu_only"]),
         image_tags=tuple(own["image_tags"]),
         limits=data["limits"],
         runtime=data["runtime"],

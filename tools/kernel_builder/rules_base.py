@@ -157,6 +157,14 @@ class Subject:
         return machine is not None
 
     @property
+    def tpu(self) -> bool:
+        """Whether the metadata asks for a TPU."""
+        machine = self.profile.machine(self.shape) if self.shape else None
+        return self.flag("enable_tpu") or (
+            machine is not None and machine.kind == "tpu"
+        )
+
+    @property
     def machine(self) -> Accelerator | None:
         """The GPU that the run gets, as far as the metadata tells."""
         if not self.gpu:

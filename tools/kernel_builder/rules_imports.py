@@ -134,6 +134,8 @@ def check_image(subject: Subject) -> Iterator[Finding]:
             continue
         if subject.profile.has_module(root) or root in _python_removed(subject):
             continue
+        if subject.tpu and root in subject.profile.tpu_only:
+            continue
         if normalised_name(root) in installed or _own_place(subject, root) is not None:
             continue
         package = subject.profile.absent.get(root, root)
