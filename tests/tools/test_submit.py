@@ -145,3 +145,11 @@ def test_an_upload_that_failed_is_a_failure_with_every_client(
     out, _ = tool.communicate(timeout=60)
     assert tool.returncode in (5, 8), out
     assert kaggle.asked("CreateSubmission") == []
+
+
+def test_a_run_without_a_submission_has_nothing_to_hand_in(desk: Desk, kaggle: StandIn):
+    desk.write("print('only training')\n")
+    assert desk.push().code == 0
+    result = desk.run("submit", "-m", "x", "--competition", "digits")
+    assert result.code == 9
+    assert kaggle.asked("StartSubmissionUpload") == []

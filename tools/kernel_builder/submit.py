@@ -8,6 +8,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     patience = patience_of(args, log)
     log = patience.log
     with open_client(args) as client:
-        located = locate_run(args, client, patience)
+        # Whatever the metadata says: what is handed in must be able to score.
+        located = replace(locate_run(args, client, patience), needs_submission=True)
         competition = args.competition or located.run.competition
         if not competition:
             raise UsageError("no competition in the metadata; name it: --competition X")
