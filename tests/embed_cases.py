@@ -4,6 +4,9 @@ Each is run as it stands and built; `main.py` is the kernel. A value of bytes is
 a binary file.
 """
 
+import re
+from pathlib import Path
+
 Project = dict[str, str | bytes]
 
 IMPORTS: dict[str, Project] = {
@@ -518,4 +521,17 @@ WORKERS["os.fork leaves the parent's files alone"] = {
     "pkg/late.py": "V = 'still here'\n",
 }
 
-PLAIN = {**IMPORTS, **STATE, **FILES, **SOURCES, **WORKERS}
+
+def _longer() -> dict[str, Project]:
+    """Read the projects that need more than a line or two per file."""
+    text = (Path(__file__).parent / "embed_projects.txt").read_text("utf-8")
+    found: dict[str, Project] = {}
+    for part in re.split(r"^==== ", text, flags=re.M)[1:]:
+        name, _, files = part.partition("\n")
+        _, *pieces = re.split(r"^-- (.+)\n", files, flags=re.M)
+        found[name] = dict(zip(pieces[::2], pieces[1::2], strict=True))
+    return found
+
+
+LONGER = _longer()
+PLAIN = {**IMPORTS, **STATE, **FILES, **SOURCES, **WORKERS, **LONGER}

@@ -24,6 +24,7 @@ from kernel_builder.sources import Source
 _WIDTH: Final = 88
 _COOKIE: Final = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+.*$", re.ASCII)
 _OWN_PLACE: Final = re.compile(r"\b__file__\b|\bargv\s*\[\s*0\s*\]")
+_OTHERS_PLACE: Final = re.compile(r"\b(?:__main__|f_globals|f_back)\b")
 # What needs the kernel as a file even in a notebook: its place, or new processes.
 _NEEDS_FILE: Final = re.compile(
     r"\b(?:__file__|multiprocessing|spawn|forkserver|ProcessPoolExecutor|num_workers"
@@ -134,7 +135,7 @@ class _Page:
         """Say whether the kernel's own place may be asked for, by it or by a module."""
         own = self.closure.entry.text
         return bool(_OWN_PLACE.search(own)) or any(
-            "__file__" in module.text and "__main__" in module.text
+            "__file__" in module.text and _OTHERS_PLACE.search(module.text)
             for module in self.closure.modules
         )
 
