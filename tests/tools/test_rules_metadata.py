@@ -47,6 +47,8 @@ PASSES = [
     ("M01", {}),
     ("M01", {"id": "your-name/my-kernel"}),
     ("M02", {"title": "My kernel!"}),
+    ("M02", {"title": "Café: 1,000 digits", "id": "tester/cafe-1000-digits"}),
+    ("M02", {"title": "Don't Overfit", "id": "tester/don-t-overfit"}),
     ("M02", {"title": "x" * 50, "id": f"tester/{'x' * 50}"}),
     ("M04", {}),
     ("M04", {"enable_internet": True}),
