@@ -112,26 +112,20 @@ def cross_validate(
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[int, FoldPredictions] = {}
     result: CrossValidation | None = None
-    start, longest = time.monotonic(), 0.0
+    clock = _FoldClock(seconds)
     for fold in wanted:
         path = folder / f"{name}_fold{fold}.pt"
-        began = time.monotonic()
-        present = path.exists() and not force
-        left = np.inf if seconds is None else start + seconds - began
-        if done and not present and longest * _FOLD_TIME_MARGIN > left:
-            log(
-                f"fold {fold} is not begun: {left:.0f} s left, one took {longest:.0f} s"
-            )
+        if path.exists() and not force:
+            done[fold], origin = _load_fold(path, fold, config), "from its file"
+        elif done and not clock.another_fits():
+            log(f"fold {fold} is not begun: {clock}")
             break
-        done[fold] = (
-            _load_fold(path, fold, config)
-            if present
-            else _run_and_keep(run_fold, fold, fold_column, path, config)
-        )
-        longest = max(longest, 0.0 if present else time.monotonic() - began)
+        else:
+            clock.begin()
+            done[fold] = _run_and_keep(run_fold, fold, fold_column, path, config)
+            origin = f"{clock.end():.1f}s"
         result = join_folds(done, fold_column, targets, metric)
         write_oof(result, fold_column, targets, folder)
-        origin = "from its file" if present else f"{time.monotonic() - began:.1f}s"
         log(f"fold {fold}: {result.fold_scores[-1]:.5f} ({origin})")
     if result is None:
         raise ValueError("no folds were asked for")
@@ -194,6 +188,30 @@ def write_oof(
         for row in np.flatnonzero(known):
             values = (f"{value:.6g}" for value in table[row])
             writer.writerow([row, fold_column[row], *labels[row], *values])
+
+
+class _FoldClock:
+    """Judges by the longest fold so far whether another one fits."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.end_time = np.inf if seconds is None else time.monotonic() + seconds
+        self.longest = self.began = 0.0
+
+    def __str__(self) -> str:
+        left = self.end_time - time.monotonic()
+        return f"{left:.0f} s left, one took {self.longest:.0f} s"
+
+    def another_fits(self) -> bool:
+        wanted = self.longest * _FOLD_TIME_MARGIN
+        return bool(time.monotonic() + wanted <= self.end_time)
+
+    def begin(self) -> None:
+        self.began = time.monotonic()
+
+    def end(self) -> float:
+        taken = time.monotonic() - self.began
+        self.longest = max(self.longest, taken)
+        return taken
 
 
 def _chosen_folds(
