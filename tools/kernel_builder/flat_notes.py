@@ -19,10 +19,18 @@ _ASKING: Final = frozenset(
     {"suppress", "fields", "is_dataclass", "hasattr", "callable", "getattr", "setattr"}
     | {"delattr"}
 )
-_SHOWING: Final = frozenset({"print", "str", "repr", "format", "ascii"})
+_SHOWING: Final = frozenset(
+    {"print", "str", "repr", "format", "ascii", "pprint", "pformat", "pp"}
+)
 _SHOWING_METHODS: Final = frozenset(
     {"format", "debug", "info", "warning", "error", "critical", "log", "pprint"}
-    | {"pformat", "dumps", "write"}
+    | {"pformat", "pp", "dump", "dumps", "write", "substitute", "safe_substitute"}
+)
+_ASKING_TYPES: Final = frozenset({"isinstance", "issubclass", "cast"})
+# Methods that put what they are given into the object they are called on.
+_PUTTING: Final = frozenset(
+    {"add", "append", "appendleft", "extend", "extendleft", "insert", "put", "push"}
+    | {"put_nowait", "setdefault", "update", "heappush", "send"}
 )
 
 
@@ -88,14 +96,22 @@ class Notes(ABC):
         """`function(...)`."""
         self.unit.calls.append(node)
         self.role(node.func, "call")
+        given = [*node.args, *(item.value for item in node.keywords)]
         if isinstance(node.func, ast.Name):
             self._call_of_name(node, node.func.id)
             if node.func.id in _SHOWING:
                 self.show(*node.args)
-        elif (
-            isinstance(node.func, ast.Attribute) and node.func.attr in _SHOWING_METHODS
-        ):
-            self.show(*node.args, *(item.value for item in node.keywords))
+        elif isinstance(node.func, ast.Attribute):
+            if node.func.attr in _SHOWING_METHODS:
+                self.show(*given)
+            elif node.func.attr in _PUTTING:
+                for value in given:
+                    self.assign(node.func.value, value)
+            elif node.func.attr == "__new__":
+                for value in node.args:
+                    self.role(value, "call")
+            given.append(node.func.value)
+        self._handed_over(node, given)
         for keyword in node.keywords:
             if keyword.arg == "default_factory":
                 self.role(keyword.value, "call")
@@ -110,9 +126,10 @@ class Notes(ABC):
             self.role(arguments[0], "test")
         elif name == "type" and len(arguments) == 1 and id(node) not in self.safe:
             self.unit.class_values.append(node)
-        elif name == "map" and arguments:
-            if isinstance(arguments[0], ast.Name) and arguments[0].id in _SHOWING:
-                self.show(*arguments[1:])
+        elif name == "setattr" and len(arguments) == 3:
+            named = arguments[1].value if isinstance(arguments[1], ast.Constant) else ""
+            values = self.unit.attributes_set.setdefault(str(named), [])
+            values.append(arguments[2])
         elif name == "cast" and arguments:
             self.role(arguments[0], "annotation")
         elif name in _ASKING:
@@ -124,9 +141,21 @@ class Notes(ABC):
                 if isinstance(argument, ast.Name):
                     self.role(argument, "iterate")
 
+    def _handed_over(self, node: ast.Call, given: list[ast.expr]) -> None:
+        """Note functions that a call may run over the other values it is given."""
+        asks = isinstance(node.func, ast.Name) and node.func.id in _ASKING_TYPES
+        for function in given:
+            if isinstance(function, ast.Name) and function.id in _SHOWING and not asks:
+                self.show(*(value for value in given if value is not function))
+            elif isinstance(function, ast.Lambda):
+                others = [value for value in given if value is not function]
+                for argument in ast.walk(function.args):
+                    if isinstance(argument, ast.arg):
+                        self.unit.assigned.setdefault(argument.arg, []).extend(others)
+
     def show(self, *nodes: ast.expr) -> None:
         """Note expressions that become text for people."""
-        self.unit.shown.extend((node, self.class_name) for node in nodes)
+        self.unit.shown.extend(nodes)
 
     def formatted(self, node: ast.FormattedValue) -> None:
         """`{value}` in an f-string."""
@@ -135,9 +164,7 @@ class Notes(ABC):
 
     def operation(self, node: ast.BinOp) -> None:
         """`text % values` shows its values."""
-        if isinstance(node.op, ast.Mod) and isinstance(
-            node.left, ast.Constant | ast.JoinedStr
-        ):
+        if isinstance(node.op, ast.Mod):
             self.show(node.right)
         self.children(node)
 
@@ -151,9 +178,13 @@ class Notes(ABC):
         """Note what a name or an attribute may hold."""
         if isinstance(target, ast.Name):
             self.unit.assigned.setdefault(target.id, []).append(value)
+            if isinstance(value, ast.Lambda):
+                for number, argument in enumerate(value.args.args):
+                    places = self.unit.parameters.setdefault(argument.arg, [])
+                    places.append((target.id, number))
         elif isinstance(target, ast.Attribute):
             self.unit.attributes_set.setdefault(target.attr, []).append(value)
-        elif isinstance(target, ast.Starred):
+        elif isinstance(target, ast.Starred | ast.Subscript):
             self.assign(target.value, value)
         elif isinstance(target, ast.Tuple | ast.List):
             parts = value.elts if isinstance(value, ast.Tuple | ast.List) else []
@@ -183,7 +214,8 @@ class Notes(ABC):
 
     def subscript(self, node: ast.Subscript) -> None:
         """`value[index]`."""
-        self.role(node.value, "subscript")
+        if id(node.value) not in self.roles:  # as `base` or `call`, as a whole
+            self.role(node.value, "subscript")
         self.children(node)
 
     def raised(self, node: ast.Raise) -> None:

@@ -93,7 +93,8 @@ class _Walker(Notes):
         if type(node.ctx) is ast.Load:
             role = "annotation" if self.annotation else self.roles.get(id(node), "load")
             self.scope.uses.append((self.mangle(node.id), node, role))
-            if node.id == "__class__" and role not in CLASS_SAFE_ROLES:
+            hidden = node.id in ("__class__", "cls") and self.class_name
+            if hidden and role not in CLASS_SAFE_ROLES:
                 self.unit.class_values.append(node)
         else:
             self.bind(node.id, node)
@@ -220,6 +221,8 @@ class _Walker(Notes):
         self.all([*args.defaults, *args.kw_defaults])
 
     def _bind_arguments(self, args: ast.arguments, function: str = "") -> None:
+        for name, value in _argument_defaults(args):
+            self.unit.assigned.setdefault(name, []).append(value)
         for number, argument in enumerate(_arguments(args)):
             self.bind(argument.arg, argument)
             if function:
@@ -239,6 +242,7 @@ class _Walker(Notes):
         if isinstance(node.target, ast.Name):
             name = self.mangle(node.target.id)
             self.scope.uses.append((name, node.target, "load"))
+        self.assign(node.target, node.value)
         self.children(node)
 
     def handler(self, node: ast.ExceptHandler) -> None:
@@ -313,6 +317,15 @@ def _is_global(scope: _Scope, name: str) -> bool:
                 return False
         current = current.parent
     return True
+
+
+def _argument_defaults(args: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
+    places = [*args.posonlyargs, *args.args]
+    for argument, value in zip(places[::-1], args.defaults[::-1], strict=False):
+        yield argument.arg, value
+    for argument, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if default is not None:
+            yield argument.arg, default
 
 
 def _arguments(args: ast.arguments) -> Iterator[ast.arg]:

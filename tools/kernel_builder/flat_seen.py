@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from kernel_builder.flat_classes import Classes
 from kernel_builder.flat_inert import dotted_target
 from kernel_builder.flat_reach import Plan
 from kernel_builder.flat_shown import Shown
@@ -74,7 +75,7 @@ _TRUSTED: Final = KIT + "."
 
 def check_seen(plan: Plan) -> Iterator[Refusal]:
     """Find code that would see that its modules became one file."""
-    shown = Shown(plan)
+    shown = Shown(plan, Classes(plan.tables))
     classes = _inlined_classes(plan)
     logs = _uses_logging(plan)
     for table in plan.tables.by_name.values():

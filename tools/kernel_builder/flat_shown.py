@@ -10,41 +10,60 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kernel_builder.flat_classes import Classes
 from kernel_builder.flat_inert import dotted_target
 from kernel_builder.flat_reach import Plan
 from kernel_builder.flat_tables import Refusal, Table, Target, refuse
 from kernel_builder.flat_units import Unit
+from kernel_builder.project import KIT
 
-# Bases that bring no readable repr.
-_PLAIN_BASES = frozenset(
-    {"abc.ABC", "typing.Generic", "typing.Protocol", "contextlib.ContextDecorator"}
-    | {"contextlib.AbstractContextManager", "torch.utils.data.Dataset"}
-    | {"torch.utils.data.IterableDataset", "torch.utils.data.Sampler"}
+# Calls whose result is never, and never holds, an object they are given.
+_DIGESTING = frozenset(
+    {"abs", "all", "any", "bin", "bool", "bytes", "callable", "chr", "complex", "float"}
+    | {"format", "hasattr", "hash", "hex", "id", "int", "isinstance", "issubclass"}
+    | {"len", "oct", "open", "ord", "pow", "print", "range", "repr", "round", "str"}
 )
-_DEPTH = 6
-# Calls that hand on what they are given, or what they are called on.
-_PASSING = frozenset({"sorted", "list", "tuple", "reversed", "max", "min", "next"})
-_TAKING = frozenset({"copy", "get", "items", "pop", "popleft", "setdefault", "values"})
+# Third-party calls that hand on what they are given.
+_HOLDERS = ("collections.", "copy.", "functools.", "heapq.", "itertools.", "operator.")
+_HOLDING = frozenset(
+    {"numpy.array", "numpy.asarray", "numpy.full", "numpy.fromiter", "numpy.stack"}
+    | {"pandas.DataFrame", "pandas.Series", "types.SimpleNamespace", "weakref.ref"}
+    | {"dataclasses.field", "dataclasses.replace", "dataclasses.asdict"}
+    | {"dataclasses.astuple", "random.choice", "random.sample", "queue.Queue"}
+)
+# Methods of built-in values that hand on what is in them.
+_TAKING = frozenset(
+    {"copy", "get", "items", "pop", "popitem", "popleft", "setdefault", "values", "map"}
+    | {"get_nowait", "to_list", "tolist", "item", "apply", "most_common", "result"}
+)
 
-# An expression with the module and statement it stands in, and the class around it.
-_Value = tuple[Table, Unit, ast.expr, str]
-_Method = tuple[Table, Unit, ast.FunctionDef, str]
+# An expression with the module and statement it stands in.
+_Value = tuple[Table, Unit, ast.expr]
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Method = tuple[Table, Unit, _Function, str]
 
 
 @dataclass(eq=False)
 class Shown:
-    """What is known about the values of a plan's kept code."""
+    """What is known about the values of a plan's kept code.
+
+    Objects count that show their module when printed; with `every` all objects of
+    inlined classes do, as in a pickle.
+    """
 
     plan: Plan
-    _plain: dict[Target, bool] = field(default_factory=dict)
+    classes: Classes
+    every: bool = False
     _by_method: dict[str, list[_Method]] | None = None
     _attributes: dict[str, list[_Value]] | None = None
     _calls: dict[str, list[tuple[Table, Unit, ast.Call]]] | None = None
+    _passed: dict[str, list[_Value]] = field(default_factory=dict)
+    _clean: set[int] = field(default_factory=set)
 
     def check(self, table: Table, unit: Unit) -> Iterator[Refusal]:
         """Find shown values in one statement."""
-        for node, owner in unit.shown:
-            if self._shows(table, unit, node, owner, _DEPTH):
+        for node in unit.shown:
+            if self.shows(table, unit, node):
                 yield refuse(
                     table,
                     node,
@@ -54,78 +73,143 @@ class Shown:
                     "give the class a `__repr__`, or show a value of the object",
                 )
 
-    def _shows(
-        self, table: Table, unit: Unit, node: ast.expr, owner: str, depth: int
-    ) -> bool:
-        if depth == 0:
-            return False
-        following = list(self._parts(table, unit, node))
-        if isinstance(node, ast.Name):
-            if node.id == "cls" and owner:
-                return True
-            if node.id == "self" and owner:
-                target = Target("own", table.module.name, owner)
-                return self._inlined(table) and self.is_plain(target)
+    def shows(self, table: Table, unit: Unit, node: ast.expr) -> bool:
+        """Say whether a value may be, or hold, an object that shows its module."""
+        seen = set(self._clean)
+        work: list[_Value] = [(table, unit, node)]
+        while work:
+            place, where, value = work.pop()
+            if id(value) not in seen:
+                seen.add(id(value))
+                if self._tells(place, where, value):
+                    return True
+                work.extend(self._parts(place, where, value))
+        self._clean = seen  # all of it was followed to its end
+        return False
+
+    def _tells(self, table: Table, unit: Unit, node: ast.expr) -> bool:
+        owner = getattr(unit.node, "name", "")
+        if isinstance(node, ast.Name) and isinstance(unit.node, ast.ClassDef):
+            if node.id == "cls":
+                return self._inlined(table)
+            target = Target("own", table.module.name, owner)
+            return node.id == "self" and self._inlined(table) and self._counts(target)
         if isinstance(node, ast.Call):
             made = self._made(table, node, owner)
-            if made is not None:
-                return self.is_plain(made)
-        return any(
-            self._shows(place, where, value, inside or owner, depth - 1)
-            for place, where, value, inside in following
+            return made is not None and self._counts(made)
+        if isinstance(node, ast.Attribute):  # a bound method shows its object
+            return any(
+                self._inlined(place)
+                and _binds(function)
+                and self._counts(Target("own", place.module.name, name))
+                for place, _, function, name in self._methods().get(node.attr, ())
+            )
+        return False
+
+    def _counts(self, target: Target) -> bool:
+        return self.classes.is_inlined(target) and (
+            self.every or self.classes.is_plain(target)
         )
 
     def _parts(self, table: Table, unit: Unit, node: ast.expr) -> Iterator[_Value]:
         """Give the expressions whose values `node` may hold."""
         if isinstance(node, ast.Name):
             yield from self._named(table, unit, node.id)
+        elif _trusted(table) and isinstance(node, ast.Attribute | ast.Call):
+            # The kit hands on none of the user's objects: only its own could show.
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                yield table, unit, node.func
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(node.attr)
+            for place, where, function, _ in self._methods().get(node.attr, ()):
+                for value in _returned(function):
+                    yield place, where, value
+            if node.attr == "__dict__":
+                yield from self._every_attribute()
         elif isinstance(node, ast.Call):
-            yield from self._called(table, node)
-            for value in _passed_through(node):
-                yield table, unit, value, ""
+            yield from self._called(table, unit, node)
         else:
             for value in _inside(node):
-                yield table, unit, value, ""
+                yield table, unit, value
 
     def _named(self, table: Table, unit: Unit, name: str) -> Iterator[_Value]:
         for value in unit.assigned.get(name, ()):
-            yield table, unit, value, ""
-        for function, number in unit.parameters.get(name, ()):
-            yield from self._arguments(function, number, name)
+            yield table, unit, value
+        if not _trusted(table):
+            for function, number in unit.parameters.get(name, ()):
+                yield from self._arguments(function, number, name)
         target = self.plan.tables.resolve(table.module.name, name)
         if target is None or target.kind != "own":
             return
         owner = self.plan.tables.by_name[target.module]
         for binding in owner.bindings.get(target.name, ()):
-            if binding.unit is not unit:
-                for value in binding.unit.assigned.get(target.name, ()):
-                    yield owner, binding.unit, value, ""
-
-    def _called(self, table: Table, node: ast.Call) -> Iterator[_Value]:
-        """Give what a function of the project, or any method so named, returns."""
-        if isinstance(node.func, ast.Attribute):
-            for place, unit, function, owner in self._methods().get(node.func.attr, ()):
-                for value in _returned(function):
-                    yield place, unit, value, owner
-        target = dotted_target(self.plan.tables, table, node.func)
-        if target is None or target.kind != "own":
-            return
-        place = self.plan.tables.by_name[target.module]
-        for binding in place.bindings.get(target.name, ()):
-            if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if isinstance(binding.node, _Function):
                 for value in _returned(binding.node):
-                    yield place, binding.unit, value, ""
+                    yield owner, binding.unit, value
+        for other in self._changing(owner, target.name):
+            for value in other.assigned.get(target.name, ()):
+                yield owner, other, value
+
+    def _changing(self, table: Table, name: str) -> Iterator[Unit]:
+        """Give the statements that bind a global or put something into it."""
+        for unit in self.plan.kept_units(table):
+            if name in unit.assigned:
+                yield unit
+
+    def _called(self, table: Table, unit: Unit, node: ast.Call) -> Iterator[_Value]:
+        """Give what a call may return: of the project's functions, or handed on."""
+        given = [*node.args, *(item.value for item in node.keywords)]
+        function = node.func
+        target = dotted_target(self.plan.tables, table, function)
+        if target is not None and self.classes.is_class(target):
+            given += self._answers(target)
+        elif isinstance(function, ast.Attribute) and target is None:
+            yield from self._parts(table, unit, function)
+            if function.attr in _TAKING or function.attr not in self._methods():
+                yield table, unit, function.value
+        elif isinstance(function, ast.Name) and target is None:
+            if function.id in _DIGESTING and function.id not in table.bindings:
+                return
+            if function.id == "vars":
+                yield from self._every_attribute()
+            elif function.id == "getattr" and len(given) > 1:
+                yield from self._asked(given[1])
+            yield table, unit, function
+        elif target is not None and target.kind == "ext":
+            if target.name not in _HOLDING and not target.name.startswith(_HOLDERS):
+                return
+        else:
+            yield table, unit, function
+            given = []  # its parameters are followed
+        for value in given:
+            yield table, unit, value
+
+    def _asked(self, name: ast.expr) -> Iterator[_Value]:
+        if isinstance(name, ast.Constant):
+            yield from self._attribute(str(name.value))
+        else:
+            yield from self._every_attribute()
+
+    def _answers(self, target: Target) -> list[ast.expr]:
+        """Give what an object itself may hand out: items, results, defaults."""
+        table = self.plan.tables.by_name[target.module]
+        found: list[ast.expr] = []
+        for binding in table.bindings.get(target.name, ()):
+            for item in getattr(binding.node, "body", ()):
+                if isinstance(item, _Function) and item.name.startswith("__"):
+                    found.extend(_returned(item))
+                elif isinstance(item, ast.AnnAssign) and item.value is not None:
+                    found.append(item.value)
+        return found
 
     def _methods(self) -> dict[str, list[_Method]]:
         if self._by_method is None:
             self._by_method = {}
-            for table in self.plan.tables.inlined:
+            for table in self.plan.tables.by_name.values():
                 for unit in self.plan.kept_units(table):
                     if isinstance(unit.node, ast.ClassDef):
                         for item in unit.node.body:
-                            if isinstance(item, ast.FunctionDef):
+                            if isinstance(item, _Function):
                                 found = self._by_method.setdefault(item.name, [])
                                 found.append((table, unit, item, unit.node.name))
         return self._by_method
@@ -139,23 +223,70 @@ class Shown:
                     for call in unit.calls:
                         places = self._calls.setdefault(_callee(call), [])
                         places.append((table, unit, call))
+                        self._hand_over(table, unit, call)
+        yield from self._passed.get(function.lstrip("."), ())
         place = number - 1 if function.startswith(".") else number
         for table, unit, call in self._calls.get(function.lstrip("."), ()):
             if 0 <= place < len(call.args):
-                yield table, unit, call.args[place], ""
+                yield table, unit, call.args[place]
             for keyword in call.keywords:
                 if keyword.arg == name:
-                    yield table, unit, keyword.value, ""
+                    yield table, unit, keyword.value
+
+    def _hand_over(self, table: Table, unit: Unit, call: ast.Call) -> None:
+        """A function given to a call may be called with what else it is given."""
+        given = [*call.args, *(item.value for item in call.keywords)]
+        for value in given:
+            if isinstance(value, ast.Name | ast.Attribute):
+                name = value.id if isinstance(value, ast.Name) else value.attr
+                places = self._passed.setdefault(name, [])
+                others = [other for other in given if other is not value]
+                if isinstance(call.func, ast.Attribute):
+                    others.append(call.func.value)
+                places.extend((table, unit, other) for other in others)
 
     def _attribute(self, name: str) -> Iterator[_Value]:
         if self._attributes is None:
             self._attributes = {}
             for table in self.plan.tables.by_name.values():
                 for unit in self.plan.kept_units(table):
-                    for attr, values in unit.attributes_set.items():
+                    for attr, value in self._set_in(table, unit):
                         places = self._attributes.setdefault(attr, [])
-                        places.extend((table, unit, value, "") for value in values)
+                        places.append((table, unit, value))
         yield from self._attributes.get(name, ())
+        yield from self._attributes.get("", ())  # setattr with a computed name
+
+    def _set_in(self, table: Table, unit: Unit) -> Iterator[tuple[str, ast.expr]]:
+        """Give the attributes that a statement sets: also in class bodies, by calls."""
+        for attr, values in unit.attributes_set.items():
+            yield from ((attr, value) for value in values)
+        if isinstance(unit.node, ast.ClassDef):
+            for name, values in unit.assigned.items():
+                yield from ((name, value) for value in values)
+        for call in unit.calls:
+            for keyword in call.keywords:
+                if keyword.arg:
+                    yield keyword.arg, keyword.value
+            made = self._made(table, call, "") if call.args else None
+            for name in self._fields(made) if made is not None else ():
+                yield from ((name, value) for value in call.args)
+
+    def _fields(self, target: Target) -> Iterator[str]:
+        table = self.plan.tables.by_name[target.module]
+        for binding in table.bindings.get(target.name, ()):
+            for item in getattr(binding.node, "body", ()):
+                if isinstance(item, ast.AnnAssign) and isinstance(
+                    item.target, ast.Name
+                ):
+                    yield item.target.id
+
+    def _every_attribute(self) -> Iterator[_Value]:
+        """Give what the attributes of the user's own objects may hold."""
+        list(self._attribute(""))
+        for values in (self._attributes or {}).values():
+            for value in values:
+                if not _trusted(value[0]):
+                    yield value
 
     def _made(self, table: Table, node: ast.Call, owner: str) -> Target | None:
         """Give the inlined class that a call makes an object of."""
@@ -163,62 +294,12 @@ class Shown:
             return None
         if node.func.id == "cls" and owner:
             target = Target("own", table.module.name, owner)
-            return target if self._is_class(target) else None
+            return target if self.classes.is_inlined(target) else None
         found = self.plan.tables.resolve(table.module.name, node.func.id)
-        return found if found is not None and self._is_class(found) else None
-
-    def _is_class(self, target: Target) -> bool:
-        if target.kind != "own" or target.module == self.plan.tables.entry.module.name:
-            return False
-        owner = self.plan.tables.by_name[target.module]
-        bindings = owner.bindings.get(target.name, ())
-        return any(isinstance(binding.node, ast.ClassDef) for binding in bindings)
+        return found if found is not None and self.classes.is_inlined(found) else None
 
     def _inlined(self, table: Table) -> bool:
         return table is not self.plan.tables.entry
-
-    def is_plain(self, target: Target) -> bool:
-        """Say whether objects of an inlined class show the class's full name."""
-        if target not in self._plain:
-            self._plain[target] = False  # a base of itself ends here
-            self._plain[target] = self._judge(target)
-        return self._plain[target]
-
-    def _judge(self, target: Target) -> bool:
-        table = self.plan.tables.by_name[target.module]
-        for binding in table.bindings.get(target.name, ()):
-            node = binding.node
-            if isinstance(node, ast.ClassDef):
-                return not self._has_repr(table, node)
-        return False
-
-    def _has_repr(self, table: Table, node: ast.ClassDef) -> bool:
-        if any(getattr(item, "name", "") == "__repr__" for item in node.body):
-            return True
-        for decorator in node.decorator_list:
-            function = decorator.func if isinstance(decorator, ast.Call) else decorator
-            target = dotted_target(self.plan.tables, table, function)
-            if target is not None and target.name == "dataclasses.dataclass":
-                return not _says_no_repr(decorator)
-        return any(self._base_has_repr(table, base) for base in node.bases)
-
-    def _base_has_repr(self, table: Table, base: ast.expr) -> bool:
-        if isinstance(base, ast.Subscript):
-            base = base.value
-        if isinstance(base, ast.Call):
-            return True  # namedtuple(...)
-        target = dotted_target(self.plan.tables, table, base)
-        if target is None:
-            return not (isinstance(base, ast.Name) and base.id == "object")
-        if target.kind == "own":
-            return not self.is_plain(target)
-        return target.name not in _PLAIN_BASES
-
-
-def _says_no_repr(decorator: ast.expr) -> bool:
-    return isinstance(decorator, ast.Call) and any(
-        item.arg == "repr" for item in decorator.keywords
-    )
 
 
 def _callee(node: ast.Call) -> str:
@@ -227,16 +308,22 @@ def _callee(node: ast.Call) -> str:
     return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
-def _passed_through(node: ast.Call) -> Iterator[ast.expr]:
-    if isinstance(node.func, ast.Name) and node.func.id in _PASSING:
-        yield from node.args
-    elif isinstance(node.func, ast.Attribute) and node.func.attr in _TAKING:
-        yield node.func.value
+def _trusted(table: Table) -> bool:
+    return table.module.name.startswith(f"{KIT}.")
 
 
-def _returned(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
+def _binds(function: _Function) -> bool:
+    """Say whether a method, taken from an object, is shown with the object."""
+    names = {getattr(item, "id", "") for item in function.decorator_list}
+    return not function.decorator_list or "classmethod" in names
+
+
+def _returned(node: _Function) -> Iterator[ast.expr]:
     for item in ast.walk(node):
-        if isinstance(item, ast.Return | ast.Yield) and item.value is not None:
+        if (
+            isinstance(item, ast.Return | ast.Yield | ast.YieldFrom)
+            and item.value is not None
+        ):
             yield item.value
 
 
@@ -248,6 +335,8 @@ def _inside(node: ast.expr) -> Iterator[ast.expr]:
         yield from (part for part in (*node.keys, *node.values) if part is not None)
     elif isinstance(node, ast.Starred | ast.Await | ast.Subscript | ast.NamedExpr):
         yield node.value
+    elif isinstance(node, ast.Lambda):
+        yield node.body
     elif isinstance(node, ast.IfExp):
         yield from (node.body, node.orelse)
     elif isinstance(node, ast.BoolOp):

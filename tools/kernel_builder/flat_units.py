@@ -28,7 +28,7 @@ class Unit:
     `first` and `last` are its lines, decorators included. `binds` are the module names
     it binds when it runs, each with the node that binds it; `global_binds` those that a
     function in it binds through `global`. `shown` are expressions that become text for
-    people, each with the class around it. `assigned` and `attributes_set` are the
+    people. `assigned` and `attributes_set` are the
     values that names and attributes receive anywhere in it, whatever the scope.
     """
 
@@ -43,7 +43,7 @@ class Unit:
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
     class_values: list[ast.expr] = field(default_factory=list)
     calls: list[ast.Call] = field(default_factory=list)
-    shown: list[tuple[ast.expr, str]] = field(default_factory=list)
+    shown: list[ast.expr] = field(default_factory=list)
     assigned: dict[str, list[ast.expr]] = field(default_factory=dict)
     attributes_set: dict[str, list[ast.expr]] = field(default_factory=dict)
     parameters: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
