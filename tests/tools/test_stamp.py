@@ -54,8 +54,8 @@ def test_lines_still_lead_back(form, tmp_path):
     assert len(built.source_map.lines) == len(lines) - 1
 
 
-def test_a_kernel_that_fails_never_says_the_end(tmp_path):
-    made = project(tmp_path, KERNEL + "raise SystemExit(0)\n")
+def test_a_kernel_that_stops_early_never_says_the_end(tmp_path):
+    made = project(tmp_path, KERNEL + "raise SystemExit(0)\nx = 1\n")
     built = build(made, out=tmp_path / "out", run_id="id-1")
     assert output(built.code_path) == f"{START}Doc. 3\n"
 
@@ -94,3 +94,65 @@ def test_a_plain_build_prints_nothing_extra(tmp_path):
 def test_an_id_that_would_not_fit_is_refused(run_id, tmp_path):
     with pytest.raises(UsageError, match="run id"):
         build(project(tmp_path), out=tmp_path / "out", run_id=run_id)
+
+
+LAST_EXITS = {
+    "value": "import sys\ndef main():\n    return 0\nsys.exit(main())\n",
+    "guard": (
+        "import sys\ndef main() -> None:\n    print('é')\n"
+        "if __name__ == '__main__':\n    sys.exit(\n        main()\n    )\n"
+    ),
+    "bare": "import sys\nx = 1\nsys.exit()\n",
+    "raised": "def main():\n    return 0\nraise SystemExit(main())\n",
+    "inside": "import sys\ndef main():\n    sys.exit(0)\nmain()\n",
+    "choice": "import sys\nsys.exit(0 if 1 else 2)\n",
+}
+
+
+@pytest.mark.parametrize("form", ["flat", "embed"])
+@pytest.mark.parametrize("kernel", LAST_EXITS.values(), ids=LAST_EXITS)
+def test_a_last_statement_that_exits_well_says_the_end(kernel, form, tmp_path):
+    built = build(
+        project(tmp_path, kernel), out=tmp_path / "out", form=form, run_id="id-1"
+    )
+    done = subprocess.run(
+        [sys.executable, built.code_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(START)
+    assert done.stdout.endswith(END)
+    assert done.stdout.count(END) == 1
+
+
+@pytest.mark.parametrize(
+    ("kernel", "code"),
+    [
+        ("import sys\ndef main():\n    return 3\nsys.exit(main())\n", 3),
+        (
+            "import sys\ndef main():\n    sys.exit(0)\n    print()\nsys.exit(main())\n",
+            0,
+        ),
+        ("import sys\nif sys.argv:\n    sys.exit(0)\nprint('more')\n", 0),
+        ("import sys\nsys.exit('no data')\n", 1),
+        ("import os\nos._exit(0)\n", 0),
+    ],
+)
+def test_an_early_or_failing_exit_never_says_the_end(kernel, code, tmp_path):
+    built = build(project(tmp_path, kernel), out=tmp_path / "out", run_id="id-1")
+    done = subprocess.run(
+        [sys.executable, built.code_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, START)
+
+
+def test_an_exit_in_a_notebooks_last_cell_keeps_its_cell(tmp_path):
+    kernel = "# %%\nimport sys\nx = 1\n# %%\nsys.exit(x - 1)\n"
+    built = build(
+        project(tmp_path, kernel),
+        out=tmp_path / "out",
+        kernel_type="notebook",
+        run_id="id-1",
+    )
+    cells = json.loads(built.code_path.read_text())["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    assert any("sys.exit((x - 1) or print(" in text for text in texts)

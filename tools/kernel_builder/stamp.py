@@ -13,6 +13,9 @@ _RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _OWN_PRINT: Final = re.compile(
     r"\bprint\s*(?::[^=\n]+)?=[^=]|\bdef\s+print\b|\b(?:as|import|for|del)\s+print\b"
 )
+# What ends a script; os._exit is left out: it ends without ending well.
+_EXITS: Final = ("sys.exit", "exit", "quit", "SystemExit")
+_DEEPEST: Final = 3
 
 
 def start_mark(run_id: str) -> str:
@@ -29,15 +32,20 @@ def stamp(emitted: Emitted, run_id: str) -> Emitted:
     """Add the two printing statements, after the docstring and at the very end.
 
     They are guarded, so that a spawned worker, which runs the file again, is silent.
+    Where the kernel's own last act is to exit, as by `sys.exit(main())`, the end is
+    printed there too, once `main` has returned without an error.
 
     Raises:
         UsageError: the id holds more than letters, digits, dots, dashes, underscores.
     """
     if not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"run id {run_id!r}: use letters, digits, `.`, `_` and `-`")
+    own = _OWN_PRINT.search(emitted.text) is not None
+    emitted = _mark_last_exit(
+        emitted, f"{_function(own)}({end_mark(run_id)!r}, flush=True)"
+    )
     rows = emitted.text.split("\n")[:-1]
     at = _start(emitted.text, len(rows))
-    own = _OWN_PRINT.search(emitted.text) is not None
     first = _statement(start_mark(run_id), False)
     last = _statement(end_mark(run_id), own)
     lines = [*emitted.lines[:at], None, *emitted.lines[at:], None]
@@ -50,8 +58,76 @@ def stamp(emitted: Emitted, run_id: str) -> Emitted:
 
 
 def _statement(mark: str, own_print: bool) -> str:
-    function = '__import__("builtins").print' if own_print else "print"
-    return f'if __name__ == "__main__": {function}("{mark}", flush=True)'
+    return f'if __name__ == "__main__": {_function(own_print)}("{mark}", flush=True)'
+
+
+def _function(own_print: bool) -> str:
+    return '__import__("builtins").print' if own_print else "print"
+
+
+def _mark_last_exit(emitted: Emitted, printing: str) -> Emitted:
+    """Write `exit(value or print(...))` where the kernel's last statement exits.
+
+    `print` gives None, which is the exit code 0 of any value that is not an error.
+    """
+    tree = ast.parse(emitted.text)
+    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    rows = emitted.text.split("\n")
+    cells = list(emitted.cells)
+    for call in _last_exits(tree.body, functions, 0):
+        line, column = (call.end_lineno or 0) - 1, (call.end_col_offset or 1) - 1
+        value = call.args[0] if call.args else None
+        pieces = [(line, column, printing)]
+        if value is not None:
+            first = (value.lineno - 1, value.col_offset, "(")
+            end = (value.end_lineno or 0) - 1, value.end_col_offset or 0
+            pieces = [(*end, f") or {printing}"), first]
+        for number, place, text in pieces:
+            changed = _inserted(rows[number], place, text)
+            cells = [_with_row(cell, number, changed) for cell in cells]
+            rows[number] = changed
+    return replace(emitted, text="\n".join(rows), cells=tuple(cells))
+
+
+def _last_exits(
+    body: list[ast.stmt], functions: dict[str, ast.FunctionDef], depth: int
+) -> list[ast.Call]:
+    """Find the exit that ends these statements; through calls of functions here."""
+    last = body[-1]
+    if isinstance(last, ast.If) and not last.orelse and not depth:
+        return _last_exits(last.body, functions, depth) if _is_guard(last.test) else []
+    value = getattr(last, "exc" if isinstance(last, ast.Raise) else "value", None)
+    if not isinstance(value, ast.Call) or isinstance(last, ast.Assign):
+        return []
+    name = ast.unparse(value.func)
+    found: list[ast.Call] = []
+    if name in _EXITS and len(value.args) < 2 and not value.keywords:
+        found.append(value)
+        inner = value.args[0] if value.args else None
+        if isinstance(inner, ast.Starred):
+            return []
+        name = ast.unparse(inner.func) if isinstance(inner, ast.Call) else ""
+    if name in functions and depth < _DEEPEST:
+        found += _last_exits(functions[name].body, functions, depth + 1)
+    return found
+
+
+def _is_guard(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("__name__ == '__main__'", "'__main__' == __name__")
+
+
+def _inserted(row: str, place: int, text: str) -> str:
+    """Put a text at a place that `ast` counts in bytes."""
+    raw = row.encode("utf-8")
+    return (raw[:place] + text.encode("utf-8") + raw[place:]).decode("utf-8")
+
+
+def _with_row(cell: Cell, number: int, row: str) -> Cell:
+    rows = cell.text.split("\n")
+    inside = number - (cell.first_line - 1)
+    if not cell.first_line or not 0 <= inside < len(rows):
+        return cell
+    return replace(cell, text="\n".join([*rows[:inside], row, *rows[inside + 1 :]]))
 
 
 def _start(text: str, end: int) -> int:
