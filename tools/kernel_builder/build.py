@@ -269,12 +269,18 @@ def _source_map(
     cells: tuple[tuple[Origin | None, ...], ...],
 ) -> SourceMap:
     seen = {o.path for table in (emitted.lines, *cells) for o in table if o}
+    texts = {m.label: m.text for m in closure.everything if m.label in seen}
+    # A module that no import names stands in the built text, line for line.
+    carried: dict[str, list[str]] = {label: [] for label in sorted(seen - set(texts))}
+    for row, origin in zip(emitted.text.split("\n"), emitted.lines, strict=False):
+        if origin is not None and origin.path in carried:
+            carried[origin.path].append(row)
     return SourceMap(
         built=built,
         kernel=closure.entry.label,
         form=emitted.form,
         lines=emitted.lines,
-        sources={m.label: m.text for m in closure.everything if m.label in seen},
+        sources=texts | {label: "\n".join(rows) for label, rows in carried.items()},
         cells=cells,
     )
 

@@ -195,9 +195,14 @@ def _origin(path: str, line: int, source_map: SourceMap) -> Origin | None:
 
 
 def _embedded(target: str, line: int, source_map: SourceMap) -> Origin | None:
-    """A file that the embed form wrote has its source's lines."""
+    """A file that the embed form wrote has its source's lines.
+
+    Except the kernel itself: a script writes itself there with the built file's lines.
+    """
     for label in source_map.sources:
         if label == target or label.endswith("/" + target):
+            if label == source_map.kernel and source_map.built.endswith(".py"):
+                return source_map.lookup(line)
             return Origin(label, line, target.removesuffix(".py").replace("/", "."))
     return None
 
