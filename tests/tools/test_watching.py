@@ -152,7 +152,13 @@ def test_a_script_may_end_by_an_exit_of_its_own(desk: Desk):
     desk.write(f"import sys\n\n{GOOD}\nif __name__ == '__main__':\n    sys.exit(0)\n")
     result = desk.push()
     assert result.code == 0, result.text
-    assert "left by an exit of its own" in result.out
+
+
+def test_an_exit_before_the_last_statement_is_a_failure(desk: Desk):
+    desk.write(f"import sys\n\n{GOOD}\nif sys.argv:\n    sys.exit(0)\nprint('more')\n")
+    result = desk.push()
+    assert result.code == 6, result.text
+    assert "never came to its last line" in result.err
 
 
 def test_a_log_that_kaggle_cut_is_no_failure(desk: Desk, kaggle: StandIn):

@@ -24,8 +24,6 @@ from kernel_builder.verify import find_sample, verify_submission
 from kernel_builder.watching import Ended, await_end
 
 SHOWN_LOG_LINES = 40
-# Not os._exit, which is what a script does that does not mean to end well.
-_EXIT = re.compile(r"\b(?:exit|quit)\s*\(|\bSystemExit\b")
 # What kaggle_kit's `write_scores` leaves beside the outputs.
 SCORES = "scores.json"
 _SCORE = re.compile(
@@ -77,7 +75,7 @@ def conclude(
 ) -> Fetched:
     """Bring home and judge a run that has ended; raises what `finish_run` raises."""
     run, log = located.run, patience.log
-    if ended.status != "COMPLETE" or not (ended.finished or exits_itself(located)):
+    if ended.status != "COMPLETE" or not ended.finished:
         show_log(located, client.clean(log_text(ended.raw_log)), log)
     fetched = fetch_run(
         client, run, located.runs_folder, patience, ended.status, ended.proven
@@ -99,28 +97,16 @@ def conclude(
         raise KernelFailed(
             f"{run.label}: {ended.status} on Kaggle: {reason}; log: {fetched.log_path}"
         )
-    if not ended.finished and not exits_itself(located):
+    if not ended.finished:
         raise KernelFailed(
             f"{run.label}: Kaggle says COMPLETE, but the kernel never came to its last "
             f"line (no end mark in the log): it stopped early; log: {fetched.log_path}"
         )
-    if not ended.finished:
-        log(f"{run.label}: the kernel left by an exit of its own, before its last line")
     if located.needs_submission:
         check_submission(located, fetched, log)
     took = span(seconds_of_run(ended.raw_log))
     log(f"{run.label}: all went well, the kernel ran {took}")
     return fetched
-
-
-def exits_itself(located: Located) -> bool:
-    """Whether the pushed script may end by `sys.exit(main())`: then no mark is missed.
-
-    In a notebook an exit is an error, and so is the state of the run.
-    """
-    scripts = sorted(located.built.glob("*.py")) if located.built else []
-    texts = (path.read_text(encoding="utf-8") for path in scripts)
-    return any(_EXIT.search(text) for text in texts)
 
 
 def show_log(located: Located, text: str, log: Callable[[str], None]) -> None:
