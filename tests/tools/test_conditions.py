@@ -35,6 +35,7 @@ class CFG:
     debug = False
     root = "/home/me" if local() else HERE + "/titanic"
     folds = 5
+    device = "cuda" if torch.cuda.is_available() else "cpu"
 """
 FILES = {"settings.py": "LOCAL = False\nNAMES = {'data': 'train.csv'}\n"}
 
@@ -88,6 +89,7 @@ def _inspect(folder, expression, **metadata):
         ("CFG.debug", False),
         ("CFG().debug", False),
         ("CFG.folds > 3", True),
+        ("CFG.device == 'cuda'", False),
         ("settings.LOCAL", False),
         ("not ON_KAGGLE", False),
         ("ON_KAGGLE and DEBUG", False),

@@ -7,6 +7,7 @@ TRIPS = {
     "S16": {
         "autocast": """
             import torch
+            print(torch.cuda.get_device_name(0))
             with torch.autocast("cuda", dtype=torch.bfloat16):  # !
                 pass
             """,

@@ -199,6 +199,23 @@ M05_PASSES = {
         torch.cuda.empty_cache()
         torch.cuda.manual_seed_all(1)
         """,
+    "asked in some way": """
+        import torch
+        x = torch.zeros(1)
+        for i in range(torch.cuda.device_count()):
+            print(torch.cuda.get_device_name(i))
+        if x.is_cuda:
+            torch.cuda.synchronize()
+        def pick():
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = pick()
+        if device.type == "cuda":
+            x = x.cuda()
+        class CFG:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if CFG.device == "cuda":
+            torch.cuda.set_device(0)
+        """,
     "tried": """
         import torch
         try:

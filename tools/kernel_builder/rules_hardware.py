@@ -13,18 +13,12 @@ _NEEDS_CUDA: Final = re.compile(
     r"torch\.cuda\.(set_device|get_device_(name|properties|capability)|"
     r"current_device|synchronize|mem_get_info|memory_\w+|Stream|Event)"
 )
-_DEVICE_CALLS: Final = frozenset(
-    ("to", "device", "load", "Tensor", "set_default_device")
-)
+_DEVICE_WORD: Final = re.compile(r"(?i)cuda|gpu|device|accelerator")
 _CUDA: Final = re.compile(r"cuda(:\d+)?")
 _ERRORS: Final = ("RuntimeError", "AssertionError")
-_ARCH_ASKED: Final = frozenset(
-    (
-        "torch.cuda.get_device_capability",
-        "torch.cuda.get_arch_list",
-        "torch.cuda.get_device_name",
-        "torch.cuda.get_device_properties",
-    )
+_ARCH_ASKED: Final = (
+    "torch.cuda.get_device_capability",
+    "torch.cuda.get_arch_list",
 )
 _NATIVE_BF16: Final = 80  # Ampere
 _SPAWNERS: Final = re.compile(
@@ -76,8 +70,17 @@ def _cuda_uses(
     yield from _demands(subject)
     for unit, call, name in subject.live_calls():
         shown = _cuda_use(subject, unit, call, name)
-        if shown and not subject.caught(unit, call, _ERRORS):
+        optional = subject.caught(unit, call, _ERRORS) or _is_asked_first(unit, call)
+        if shown and not optional:
             yield unit, call, shown
+
+
+def _is_asked_first(unit: Unit, call: ast.Call) -> bool:
+    """Say whether a condition or loop around a call asks for the device somehow."""
+    tests: list[ast.expr] = [above.test for above in unit.around(call, ast.If)]
+    tests += [above.test for above in unit.around(call, ast.IfExp)]
+    tests += [above.iter for above in unit.around(call, ast.For)]
+    return any(_DEVICE_WORD.search(ast.unparse(test)) for test in tests)
 
 
 def _demands(
@@ -160,7 +163,10 @@ def check_precision(subject: Subject) -> Iterator[Finding]:
     machine = subject.machine
     if machine is None or machine.capability >= _NATIVE_BF16:
         return
-    if any(name in _ARCH_ASKED for _, _, name in subject.program.calls()):
+    if any(
+        _asks_architecture(unit, call, name)
+        for unit, call, name in subject.program.calls()
+    ):
         return
     seen: set[int] = set()
     for unit, node, shown in [*_bf16_names(subject), *_bf16_arguments(subject)]:
@@ -178,6 +184,14 @@ def check_precision(subject: Subject) -> Iterator[Finding]:
             if "bf16" in shown
             else "use attn_implementation='sdpa'",
         )
+
+
+def _asks_architecture(unit: Unit, call: ast.Call, name: str) -> bool:
+    """Say whether a call asks for the GPU's kind, and does more than to print it."""
+    if name in _ARCH_ASKED:
+        return True
+    kinds = ("torch.cuda.get_device_name", "torch.cuda.get_device_properties")
+    return name in kinds and any(True for _ in unit.around(call, ast.Compare))
 
 
 def _bf16_names(subject: Subject) -> Iterator[tuple[Unit, ast.AST, str]]:

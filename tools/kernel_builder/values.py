@@ -93,6 +93,9 @@ class Values(Assigned):
                 return -value if isinstance(value, int | float) else _NOTHING
             case ast.BinOp(op=ast.Mult() | ast.Add() | ast.Sub() | ast.FloorDiv()):
                 return self._arithmetic(unit, expr)
+            case ast.IfExp():
+                chosen = [e for e in (expr.body, expr.orelse) if self.live(unit, e)]
+                return self.constant(unit, chosen[0]) if len(chosen) == 1 else _NOTHING
             case ast.Call() if self.program.dotted(unit, expr.func) == "builtins.min":
                 numbers = [self.constant(unit, item) for item in expr.args]
                 known = [n for n in numbers if isinstance(n, int | float)]
