@@ -100,6 +100,7 @@ class Learner(EventSender):
         self.history: list[dict[str, float]] = []
         self.losses: list[Tensor] = []
         self.loss = torch.zeros((), device=self.device)
+        self._placed: TensorTree = None
         self._bind(self.base_callbacks)
 
     # The five words of training.
@@ -108,7 +109,8 @@ class Learner(EventSender):
         """Output of the model for one batch; gradients only in a training pass."""
         if self.model.training != self.training:
             self.model.train(self.training)
-        x = self.placement.place_inputs(self.model, x)
+        if x is not self._placed:  # the loop's own are, unless a callback changed them
+            x = self.placement.place_inputs(self.model, x)
         with torch.set_grad_enabled(self.training):
             forward = (self.training and self.forward) or self.model
             return forward(*x) if isinstance(x, tuple) else forward(x)
@@ -117,8 +119,7 @@ class Learner(EventSender):
         """Mean loss of one batch."""
         if y is None:
             raise ValueError("training needs batches (x, y), these are x alone")
-        with torch.set_grad_enabled(self.training):
-            return self.loss_fn(preds, y)
+        return self.loss_fn(preds, y)
 
     def backward(self) -> None:
         """Gradients of the loss."""
@@ -162,7 +163,7 @@ class Learner(EventSender):
         with self._stage(name, CancelPass):
             for self.batch_index, batch in enumerate(batches):
                 x, y = split_batch(batch)
-                self.x = self.placement.place_inputs(self.model, x)
+                self.x = self._placed = self.placement.place_inputs(self.model, x)
                 self.y = self.target = self.placement.place(y)
                 try:
                     with self._stage("batch", CancelBatch):

@@ -485,6 +485,25 @@ def test_mixed_targets_leave_out_metrics_of_training_only():
     assert "accuracy_of" in learner.history[0]
 
 
+def test_inputs_that_a_callback_replaces_get_the_memory_format_too():
+    formats = set()
+
+    class Replace(Callback):
+        def before_batch(self, learner):
+            learner.x = learner.x.expand(-1, 3, -1, -1).clone(
+                memory_format=torch.contiguous_format
+            )
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 10))
+    model[0].register_forward_pre_hook(
+        lambda module, inputs: formats.add(
+            inputs[0].is_contiguous(memory_format=torch.channels_last)
+        )
+    )
+    small_learner([Replace()], model=model, channels_last=True).fit(1)
+    assert formats == {True}
+
+
 def test_mixup_and_cutmix_train_with_targets_for_both_images():
     x, y = digits(96)
     for mix in (MixUp(), CutMix()):
