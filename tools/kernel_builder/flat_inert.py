@@ -167,16 +167,7 @@ class _Judging:
                 self.keep = True
 
     def known_decorator(self, node: ast.expr) -> bool:
-        if isinstance(node, ast.Name) and self.is_builtin(node.id):
-            return node.id in PURE_BUILTIN_DECORATORS
-        if isinstance(node, ast.Attribute) and node.attr in ("setter", "deleter"):
-            return isinstance(node.value, ast.Name)
-        target = self.target_of(node)
-        return (
-            target is not None
-            and target.kind == "ext"
-            and target.name in PURE_DECORATORS
-        )
+        return is_known_decorator(self.tables, self.table, node)
 
     def base(self, node: ast.expr) -> None:
         """A base may note its subclasses: such a class is never left out."""
@@ -306,6 +297,18 @@ class _Judging:
 
     def target_of(self, node: ast.expr) -> Target | None:
         return dotted_target(self.tables, self.table, node)
+
+
+def is_known_decorator(tables: Tables, table: Table, node: ast.expr) -> bool:
+    """Say whether a decorator is known to keep nothing of what it decorates."""
+    if isinstance(node, ast.Name) and node.id not in table.bindings:
+        return node.id in PURE_BUILTIN_DECORATORS
+    if isinstance(node, ast.Attribute) and node.attr in ("setter", "deleter"):
+        return isinstance(node.value, ast.Name)
+    target = dotted_target(tables, table, node)
+    if target is None or target.kind != "ext":
+        return False
+    return target.name in PURE_DECORATORS
 
 
 def dotted_target(tables: Tables, table: Table, node: ast.expr) -> Target | None:

@@ -285,7 +285,11 @@ def _names(tables: Tables, table: Table, unit: Unit) -> Iterator[Refusal]:
                 f"`{name}` reaches names that no reader of the text can know",
                 "name what you mean",
             )
-        elif name in _IMPLICIT and (table.module.name != MAIN or name == "__file__"):
+        elif name in _IMPLICIT and (
+            table.module.name != MAIN
+            or name in ("__file__", "__builtins__")
+            or (name == "__annotations__" and tables.inlined)
+        ):
             yield refuse(
                 table,
                 use.node,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kernel_builder.flat_classes import Classes
+from kernel_builder.flat_dynamic import check_computed, check_dynamic
 from kernel_builder.flat_inert import dotted_target
 from kernel_builder.flat_reach import Plan
 from kernel_builder.flat_shown import Shown
@@ -66,6 +67,7 @@ _PLAIN_ACTIONS: Final = frozenset({"ignore", "error"})
 # Record formats that show where a log call stands.
 _LOG_PLACE: Final = re.compile(
     r"(?:%\(|\{)(?:module|filename|pathname|lineno|funcName)[):}!]"
+    r"|\$\{?(?:module|filename|pathname|lineno|funcName)\b"
 )
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+")
 # The kit was read with these rules in mind: what it breaks of them shows in no output
@@ -76,6 +78,7 @@ _TRUSTED: Final = KIT + "."
 def check_seen(plan: Plan) -> Iterator[Refusal]:
     """Find code that would see that its modules became one file."""
     shown = Shown(plan, Classes(plan.tables))
+    pickled = Shown(plan, shown.classes, every=True)
     classes = _inlined_classes(plan)
     logs = _uses_logging(plan)
     for table in plan.tables.by_name.values():
@@ -85,12 +88,20 @@ def check_seen(plan: Plan) -> Iterator[Refusal]:
             yield from _denied_imports(plan, table, unit)
             yield from _denied_attributes(plan, table, unit)
             yield from _denied_strings(plan, table, unit, logs)
+            yield from check_dynamic(plan, table, unit, pickled, logs)
             if plan.tables.inlined:
                 yield from _denied_calls(plan, table, unit, logs)
                 yield from shown.check(table, unit)
                 yield from _metaclasses(plan, table, unit)
             if classes:
-                yield from _class_values(plan, table, unit, classes)
+                yield from _class_values(plan, table, unit, classes, shown.classes)
+    own = [
+        table
+        for table in plan.tables.by_name.values()
+        if not table.module.name.startswith(_TRUSTED)
+    ]
+    if plan.tables.inlined:
+        yield from check_computed(plan, own)
 
 
 def check_arguments(plan: Plan) -> Iterator[Refusal]:
@@ -278,10 +289,12 @@ def _owner(plan: Plan, text: str) -> str:
 
 
 def _class_values(
-    plan: Plan, table: Table, unit: Unit, classes: set[Target]
+    plan: Plan, table: Table, unit: Unit, classes: set[Target], known: Classes
 ) -> Iterator[Refusal]:
     """A printed or stored class shows the module it was defined in."""
     for node in unit.class_values:
+        if table is plan.tables.entry and getattr(node, "id", "") == "cls":
+            continue  # the kernel's own class is the same in one file
         yield refuse(
             table,
             node,
@@ -290,9 +303,11 @@ def _class_values(
             "use `type(x).__name__`, or isinstance",
         )
     for use in unit.uses:
-        if use.role in CLASS_SAFE_ROLES:
+        if use.role in CLASS_SAFE_ROLES and use.role != "subscript":
             continue
         target = plan.tables.resolve(table.module.name, use.name)
+        if target is not None and use.role == "subscript" and known.is_enum(target):
+            continue  # a member; of any other class it is a generic alias
         if target in classes and not target.module.startswith(_TRUSTED):
             yield refuse(
                 table,

@@ -96,7 +96,10 @@ class Shown:
             return node.id == "self" and self._inlined(table) and self._counts(target)
         if isinstance(node, ast.Call):
             made = self._made(table, node, owner)
-            return made is not None and self._counts(made)
+            if made is not None:
+                return self._counts(made)
+            asked = dotted_target(self.plan.tables, table, node.func)
+            return asked is not None and asked.name == "dataclasses.fields"
         if isinstance(node, ast.Attribute):  # a bound method shows its object
             return any(
                 self._inlined(place)
@@ -172,8 +175,12 @@ class Shown:
                 return
             if function.id == "vars":
                 yield from self._every_attribute()
+            elif function.id == "locals":
+                for values in unit.assigned.values():
+                    yield from ((table, unit, value) for value in values)
             elif function.id == "getattr" and len(given) > 1:
                 yield from self._asked(given[1])
+                given = given[2:]
             yield table, unit, function
         elif target is not None and target.kind == "ext":
             if target.name not in _HOLDING and not target.name.startswith(_HOLDERS):
