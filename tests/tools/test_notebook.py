@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from embed_cases import FILES, IMPORTS, SOURCES, STATE, WORKERS
+from embed_cases import FILES, IMPORTS, LONGER, SOURCES, STATE, WORKERS
 from nbclient import NotebookClient
 from same_behaviour import embed, run, without_places, write_project
 
@@ -126,6 +126,8 @@ MANY = {
     "four": FILES["importlib.resources"],
     "five": WORKERS["spawn workers"],
     "six": SOURCES["strings that look like a pasted session"],
+    "seven": LONGER["a thread that outlives the kernel"],
+    "eight": LONGER["a file beside sys.argv[0]"],
 }
 
 

@@ -125,7 +125,8 @@ class _Page:
         stem = re.escape(self.closure.entry.path.stem)
         named = re.compile(rf"\b(?:import|from)\s+{stem}\b|['\"]{stem}(?:\.py)?['\"]")
         own = any(m.path == self.closure.entry.path for m in self.closure.modules)
-        if own or any(_NEEDS_FILE.search(t) or named.search(t) for t in texts):
+        asked = any(_NEEDS_FILE.search(t) or named.search(t) for t in texts)
+        if own or uses_file or asked:
             data = self.closure.entry.path.read_bytes()
             block = make_block(name, self.closure.entry.label, data)
             shown = [*block.lines(), f"{call}, set_file=True)", clean]

@@ -42,6 +42,19 @@ def _kk_own_loop():
 
 _kk_own_loop()
 del _kk_own_loop'''
+_WORKERS: Final = re.compile(r"\b(?:Thread|Process|Timer)\(")
+_BEFORE: Final = """\
+# The threads of the notebook server, which nobody waits for in the end.
+_kk_before = __import__("threading").enumerate()"""
+_WAIT: Final = """\
+# A script ends when its threads and worker processes have; so does this notebook.
+for _kk_worker in (
+    *(t for t in __import__("threading").enumerate() if t not in _kk_before),
+    *__import__("multiprocessing").active_children(),
+):
+    # The threads of an executor never end by themselves.
+    if not (_kk_worker.daemon or _kk_worker.name.startswith("ThreadPoolExecutor")):
+        _kk_worker.join()"""
 _NO_DOC: Final = """\
 # IPython gives this module a docstring; a script without one has none.
 __doc__ = None"""
@@ -73,9 +86,18 @@ def setup_cells(text: str, cells: list[Cell]) -> list[Cell]:
         parts.append(_SET_ARGUMENTS)
     if _LOOP.search(text):
         parts.append(_OWN_LOOP)
+    if _WORKERS.search(text):
+        parts.append(_BEFORE)
     if not parts:
         return []
     return [Cell("code", "", "\n\n".join(parts), 0, collapsed=True)]
+
+
+def closing_cells(text: str) -> list[Cell]:
+    """Give the cells that must run last, for what the built text uses."""
+    if not _WORKERS.search(text):
+        return []
+    return [Cell("code", "", _WAIT, 0, collapsed=True)]
 
 
 def allow_exit(text: str, cells: list[Cell]) -> list[Cell]:
