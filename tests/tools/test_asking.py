@@ -1,6 +1,7 @@
 import io
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,14 @@ def patience(clock: Clock, seconds: float = 1000.0) -> Patience:
 
 def http(status: int, retry_after: str | None = None) -> CallError:
     return CallError("http", "no", status, retry_after)
+
+
+def test_one_try_is_one_try_after_silence_too():
+    clock, client = Clock(), Scripted(CallError("timeout", "silent"))
+    once = replace(patience(clock), tries=1)
+    with pytest.raises(CallError, match="silent"):
+        ask(client, "status", once)
+    assert clock.slept == []
 
 
 def test_what_may_pass_is_asked_again_after_growing_delays():

@@ -211,6 +211,17 @@ def test_a_push_whose_answer_was_lost_is_not_made_twice(
     assert len(kaggle.kernels["tester/my-kernel"]) == 1
 
 
+def test_a_lost_answer_is_not_pushed_again_where_nothing_shows_the_source(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.fail("SaveKernel", after=True, reset=True)
+    kaggle.fail("GetKernel", status=404, times=9)
+    result = desk.push()
+    assert result.code == 8
+    assert "Whether it arrived is not known" in result.err
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+
+
 def test_a_server_that_hangs_is_given_up(desk: Desk, kaggle: StandIn):
     kaggle.fail("SaveKernel", hang=60)
     result = desk.push("--call-timeout", "1.5")

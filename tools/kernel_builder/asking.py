@@ -53,8 +53,9 @@ def ask(
         except CallError as failure:
             delay = failure.wait if failure.wait is not None else next(delays)
             spent = patience.deadline.left() <= delay
-            silent = failure.kind == "timeout"
-            most = TRIES_AFTER_SILENCE if silent else patience.tries
+            most = patience.tries
+            if failure.kind == "timeout":
+                most = min(most, TRIES_AFTER_SILENCE)
             if attempt >= most or spent or not failure.passing:
                 raise
             patience.log(f"  {op}: {failure}; asking again in {span(delay)}")

@@ -163,7 +163,8 @@ def _arrived(
     try:
         latest = client.call("kernel", kernel=kernel)
     except CallError as second:
-        if second.absent and failure.kind != "timeout":
+        dropped = failure.kind != "timeout"
+        if second.absent and dropped and _is_absent(client, prepared, failure):
             return None
         error = as_error(failure, f"push of {kernel}")
         raise type(error)(
@@ -179,6 +180,17 @@ def _arrived(
             "if it does, else push again"
         ) from failure
     return None
+
+
+def _is_absent(client: KaggleClient, prepared: Prepared, lost: CallError) -> bool:
+    """Whether Kaggle says that it has no run of this kernel, or that it took none."""
+    if lost.kind == "http":
+        return True
+    try:
+        client.call("status", kernel=prepared.run.kernel, version=None)
+    except CallError as failure:
+        return failure.absent
+    return False
 
 
 def _warn_of_missing(
