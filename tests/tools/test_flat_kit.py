@@ -20,6 +20,8 @@ MODULES = sorted(path.stem for path in KIT.glob("*.py") if path.stem != "__init_
 # a value is compared, called or named in an error, and never shown on success.
 REVIEWED = {
     "kaggle_kit/checkpoint.py",  # error classes of pickle; the type of a refused value
+    "kaggle_kit/config.py",  # the types of CFG's fields, to read the command line
+    "kaggle_kit/distributed.py",  # starts the running file again, whichever that is
     "kaggle_kit/cross_validation.py",  # the result type in a Callable[...]
     "kaggle_kit/events.py",  # the same, and which methods a callback overrides
     "kaggle_kit/layers.py",  # activations by name
