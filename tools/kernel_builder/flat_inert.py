@@ -23,6 +23,15 @@ from kernel_builder.flat_pure import (
     PURE_METHODS,
 )
 from kernel_builder.flat_tables import Table, Tables, Target, postpones_annotations
+from kernel_builder.flat_types import (
+    bound,
+    is_known_type,
+    is_number,
+    is_plain_number,
+    is_whole,
+    may_join,
+    takes_types,
+)
 from kernel_builder.flat_units import Unit
 from kernel_builder.project import KIT
 
@@ -81,6 +90,8 @@ class _Judging:
 
     def assign(self, node: ast.Assign) -> Iterator[Problem]:
         for target in node.targets:
+            if not isinstance(target, ast.Name):
+                self.risk()  # it may be given too few values, or too many
             yield from self.target(target)
         yield from self.pure(node.value)
 
@@ -95,14 +106,19 @@ class _Judging:
             return
         if isinstance(node, ast.Name | ast.Attribute):
             self.readable(node)
+            target = self.target_of(node)
+            if isinstance(node, ast.Attribute) and not is_known_type(target):
+                self.risk()
         elif isinstance(node, ast.Subscript):
+            if not takes_types(self.target_of(node.value), node):
+                self.risk()
             yield from self.annotation(node.value)
             yield from self.annotation(node.slice)
         elif isinstance(node, ast.Tuple | ast.List):
             for item in node.elts:
                 yield from self.annotation(item)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            if _is_string(node.left) or _is_string(node.right):
+            if not all(map(may_join, (node.left, node.right))):
                 self.risk()
             yield from self.annotation(node.left)
             yield from self.annotation(node.right)
@@ -147,8 +163,18 @@ class _Judging:
         if node.decorator_list or node.keywords or len(node.bases) > 1:
             self.risk()
         yield from self.decorators(node.decorator_list)
+        slots = ("__slots__", "__set_name__", "__qualname__", "__classcell__")
+        for item in node.body:
+            if isinstance(item, ast.Assign | ast.AnnAssign) and any(
+                name in slots for name in bound(item)
+            ):
+                self.risk()
         for base in node.bases:
+            risky = self.keep
             yield from self.annotation(base)
+            target = self.target_of(base)
+            if target is not None and target.name in PURE_BASES:
+                self.keep = risky
             self.base(base)
         for keyword in node.keywords:
             yield from self.pure(keyword.value)
@@ -161,6 +187,7 @@ class _Judging:
         for node in nodes:
             called = node.func if isinstance(node, ast.Call) else node
             if isinstance(node, ast.Call):
+                self.risk()  # its arguments may be refused
                 for value in (*node.args, *(item.value for item in node.keywords)):
                     yield from self.pure(value)
             if not self.known_decorator(called):
@@ -183,6 +210,7 @@ class _Judging:
         if target is None:
             self.keep = True
         elif target.kind == "own":
+            self.risk()  # as a base it may be refused: an enum, a final class
             self.keep = self.keep or self.notes_subclasses(target)
         elif target.name not in PURE_BASES:
             self.risk()
@@ -234,12 +262,17 @@ class _Judging:
             if not all(isinstance(key, ast.Constant) for key in keys):
                 self.risk()
         elif isinstance(node, ast.BinOp):
-            numbers = _is_number(node.left) and _is_number(node.right)
+            numbers = is_number(node.left) and is_number(node.right)
             divides = isinstance(node.op, ast.Div | ast.FloorDiv | ast.Mod | ast.Pow)
-            if not numbers or (divides and not _is_plain_number(node.right)):
+            adds = isinstance(node.op, ast.Add | ast.Sub | ast.Mult)
+            if (
+                not numbers
+                or not (adds or divides)
+                or (divides and not (is_plain_number(node.right) and is_whole(node)))
+            ):
                 self.risk()
         elif isinstance(node, ast.UnaryOp):
-            if not _is_number(node.operand):
+            if not is_number(node.operand) or isinstance(node.op, ast.Invert):
                 self.risk()
         elif not isinstance(node, ast.Constant | ast.Tuple | ast.List):
             self.risk()
@@ -334,21 +367,6 @@ def _text(node: ast.expr) -> str:
         node = node.value
     names.append(node.id if isinstance(node, ast.Name) else "...")
     return ".".join(reversed(names))
-
-
-def _is_string(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _is_number(node: ast.expr) -> bool:
-    if isinstance(node, ast.BinOp):
-        return _is_number(node.left) and _is_number(node.right)
-    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
-
-
-def _is_plain_number(node: ast.expr) -> bool:
-    """A small constant to divide by, or to raise to the power of."""
-    return isinstance(node, ast.Constant) and node.value in range(1, 1000)
 
 
 _SAFE_CALLS: Final = (
