@@ -124,6 +124,14 @@ BAD = {
         },
         r"pkg/a\.py:2: there is no module 'pkg\.b'",
     ),
+    "a name the kit does not have": (
+        {"kernel.py": "import sys\nfrom kaggle_kit.paths import find_inptu\n"},
+        r"kernel\.py:2: cannot import 'find_inptu' from kaggle_kit\.paths",
+    ),
+    "a module the kit does not have": (
+        {"kernel.py": "from kaggle_kit.pahts import find_input\nsys.modules\n"},
+        r"kernel\.py:1: there is no module 'kaggle_kit\.pahts'",
+    ),
     "a relative import in the kernel": (
         {"kernel.py": "from .m import x\n", "m.py": "x = 1\n"},
         r"kernel\.py:1: a relative import in the kernel itself",

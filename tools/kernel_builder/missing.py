@@ -6,9 +6,11 @@ the name even as a word, nor anything that could make names appear.
 
 import ast
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from kernel_builder.errors import UsageError
+from kernel_builder.project import KIT
 
 if TYPE_CHECKING:
     from kernel_builder.modules import Closure, Finder, Module
@@ -19,6 +21,8 @@ _MAKES_NAMES: Final = re.compile(
     r"|load_dynamic)\b|\bimport\s*\*"
 )
 
+_PUTS_NAMES: Final = re.compile(r"\b(?:setattr|modules)\b")
+
 
 def check_names(closure: "Closure", finder: "Finder", certain: set[str]) -> None:
     """Check every import that every run reaches.
@@ -27,6 +31,10 @@ def check_names(closure: "Closure", finder: "Finder", certain: set[str]) -> None
         UsageError: an import names something first-party that is not there.
     """
     modules = {module.name: module for module in closure.everything}
+    own = [module for module in closure.everything if not _is_kit(module)]
+    if any(_PUTS_NAMES.search(module.text) for module in own):
+        # Any name of any module may be made somewhere; the kit's are as they stand.
+        modules = {name: m for name, m in modules.items() if _is_kit(m)}
     for module in closure.everything:
         if module.name in certain:
             for node in module.tree.body:
@@ -57,15 +65,14 @@ def _check_from(
         raise UsageError(f"{place}: this relative import leads out of its package")
     _check_module(modules, finder, module, node, base)
     target = modules.get(base)
-    if target is None or _may_gain_names(target, modules):
+    if target is None or _may_gain_names(target):
         return
     for alias in node.names:
         name = alias.name
         # Every module has some names with two underscores without binding them.
         if name == "*" or name[:2] == "__" or finder.find(f"{base}.{name}") is not None:
             continue
-        here = re.search(rf"\b{re.escape(name)}\b", target.text)
-        if not here and not _is_patched(name, modules):
+        if not _holds_word(target.text, name) and not _is_patched(name, modules):
             raise UsageError(
                 f"{place}: cannot import {name!r} from {base}: {target.label} does "
                 "not define it"
@@ -84,7 +91,7 @@ def _check_module(
     while parent:
         package = modules.get(parent)
         if finder.find(dotted) is None and package is not None:
-            if not _may_gain_names(package, modules):
+            if not _may_gain_names(package):
                 raise UsageError(
                     f"{module.label}:{node.lineno}: there is no module {dotted!r}: "
                     f"{package.label} is here, but no {last}.py beside it"
@@ -94,11 +101,24 @@ def _check_module(
         parent, _, last = dotted.rpartition(".")
 
 
-def _may_gain_names(target: "Module", modules: "dict[str, Module]") -> bool:
-    return _MAKES_NAMES.search(target.text) is not None or any(
-        "modules" in module.text or "setattr" in module.text
-        for module in modules.values()
-    )
+@cache
+def _may_gain_names(target: "Module") -> bool:
+    return not _is_kit(target) and _MAKES_NAMES.search(target.text) is not None
+
+
+def _is_kit(module: "Module") -> bool:
+    return module.name.split(".")[0] == KIT
+
+
+def _holds_word(text: str, name: str) -> bool:
+    at = text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        around = (text[at - 1 : at], text[end : end + 1])
+        if not any(c == "_" or c.isalnum() for c in around):
+            return True
+        at = text.find(name, end)
+    return False
 
 
 def _is_patched(name: str, modules: "dict[str, Module]") -> bool:
