@@ -337,3 +337,9 @@ def test_the_librarys_own_check_judges_a_submission(tmp_path):
     assert any("appear again" in problem for problem in problems)
     (tmp_path / "submission.csv").write_text("id,y\n1,5\n2,0\n")
     assert verify_submission(tmp_path, tmp_path / "sample.csv") == []
+
+
+def test_a_submission_that_is_a_link_is_called_one(tmp_path):
+    (tmp_path / "submission.csv").symlink_to("/nowhere/real.csv")
+    (problem,) = verify_submission(tmp_path, None)
+    assert "is a link to /nowhere/real.csv" in problem

@@ -70,6 +70,12 @@ def test_a_bare_script_gets_its_input_as_a_competition(tmp_path):
     assert source.target("new") == "/kaggle/input/competitions/digits"
 
 
+def test_metadata_without_sources_get_no_data(tmp_path):
+    data = make(tmp_path, ["digits"]) / "digits"
+
+    assert find_sources({"competition_sources": []}, Config(tmp_path), [], data) == ()
+
+
 def test_an_input_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"--input .*nowhere: no such folder"):
         find_sources(SOURCES, Config(tmp_path), [], tmp_path / "nowhere")

@@ -155,7 +155,8 @@ def find_sources(
         metadata: kernel-metadata.json, None for a bare script.
         config: what `rehearsal.toml` says.
         roots: `input` folders, first match wins.
-        given: the folder of `--input`: a root, or the competition's own folder.
+        given: the folder of `--input`: a root, or the competition's own folder. A bare
+            script gets it as its competition.
         outputs: the tool's own `out` folders, for the outputs of other kernels.
 
     Raises:
@@ -169,8 +170,10 @@ def find_sources(
             if folder is None:
                 raise UsageError(_not_found(kind, str(reference), places, config))
             found.append(Source(kind, str(reference), folder))
-    if not found and given is not None:
+    if given is not None:
         _require_folder(given)
+    # Metadata that name no source get none, as on Kaggle.
+    if metadata is None and given is not None:
         found.append(Source("competition", given.resolve().name, given))
     return tuple(found)
 

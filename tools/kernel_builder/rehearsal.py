@@ -215,6 +215,12 @@ def _finish(
 def _notes(stage: Stage) -> Iterator[str]:
     if stage.isolation.tried:
         yield "better isolation failed: " + "; ".join(stage.isolation.tried)
+    named = any(stage.metadata.get(key) for key in mounts.KINDS.values())
+    if stage.options.input is not None and stage.metadata and not named:
+        yield (
+            f"kernel-metadata.json names no data source, so --input "
+            f"{stage.options.input} was not mounted, as on Kaggle"
+        )
     if stage.wants_gpu and not stage.options.docker and not sandbox.gpu_devices():
         yield "the kernel asks for a GPU; this machine has none: it ran on the CPU"
 

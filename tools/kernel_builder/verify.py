@@ -5,7 +5,7 @@ from pathlib import Path
 from kernel_builder.errors import UsageError
 
 NAME = "submission.csv"
-SAMPLES = ("sample_submission.csv", "sampleSubmission.csv", "sample_submission.csv.gz")
+SAMPLES = ("sample_submission.csv", "sampleSubmission.csv")
 MOST_NAMED = 8
 
 
@@ -51,6 +51,11 @@ def verify_submission(
 
 
 def _not_found(folder: Path, name: str) -> str:
+    if (folder / name).is_symlink():
+        return (
+            f"{name} is a link to {(folder / name).readlink()}, which Kaggle does not "
+            f"keep: write the file itself to /kaggle/working/{name}"
+        )
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.csv"))
     found = ", ".join(files[:MOST_NAMED]) or "no CSV at all"
     more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
