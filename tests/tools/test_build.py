@@ -263,6 +263,7 @@ def test_what_is_no_kernel_is_said_without_a_traceback(
         ("{", "not JSON"),
         ("[]", "must hold a JSON object"),
         ('{"id": "a/b"}', "no code_file"),
+        ('{"code_file": {"a": 1}}', 'a string, not {"a": 1}'),
         ('{"code_file": "gone.py"}', "No such file"),
     ],
 )
@@ -277,10 +278,12 @@ def test_a_folder_that_is_not_there_on_path(bare, capsys):
     assert "--path no-such-folder: not a folder" in capsys.readouterr().err
 
 
-def test_an_unwritable_output_is_said(bare, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["out", "out/deeper/still"])
+def test_a_file_in_place_of_the_output_folder_is_said(name, bare, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
-    assert main(["build", str(bare), "--out", str(tmp_path / "out")]) == 1
-    assert "error: " in capsys.readouterr().err
+    assert main(["build", str(bare), "--out", str(tmp_path / name)]) == 2
+    said = f"--out {tmp_path / name}: {tmp_path / 'out'} is a file; name a folder"
+    assert said in capsys.readouterr().err
 
 
 def test_nothing_heavy_is_imported_by_a_build(bare, tmp_path):

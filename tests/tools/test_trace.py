@@ -93,6 +93,28 @@ def test_the_embed_form_leads_back_too(project, tmp_path):
     assert 'File "kernel.py", line 4, in <module>' in mapped
 
 
+def test_a_merged_import_leads_back_to_the_first_that_was_written(tmp_path):
+    (tmp_path / "src").mkdir()
+    kernel = tmp_path / "src" / "kernel.py"
+    kernel.write_text("import json\nfrom helpers import f\nimport no_such_library\n")
+    (tmp_path / "src" / "helpers.py").write_text(
+        "# c\nimport json\nfrom no_such_library import a\n"
+        "import no_such_library\ndef f():\n    return json\n"
+    )
+    built = build(load_project(kernel), out=tmp_path / "out", form="flat")
+    rows = built.code_path.read_text().split("\n")
+    seen = {
+        row: built.source_map.lookup(number)
+        for number, row in enumerate(rows, start=1)
+        if row.startswith(("import", "from"))
+    }
+    assert seen == {
+        "import json": Origin("kernel.py", 1, "__main__"),
+        "import no_such_library": Origin("helpers.py", 4, "helpers"),
+        "from no_such_library import a": Origin("helpers.py", 3, "helpers"),
+    }
+
+
 def test_a_notebook_cell_leads_back(project, tmp_path):
     built = build(project, out=tmp_path / "out", form="flat", kernel_type="notebook")
     cells = json.loads(built.code_path.read_text())["cells"]

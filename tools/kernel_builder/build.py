@@ -195,12 +195,14 @@ def emit(closure: Closure, form: str, kernel_type: str = "script") -> Emitted:
         FlatRefused: `form` is flat, and flat would not be the same program.
     """
     from kernel_builder.flat import emit_flat
+    from kernel_builder.import_origins import with_import_origins
     from kernel_builder.proof import ProofFailed, prove
 
     if form == "embed":
         return prove(_embed(closure), closure)
     try:
-        return prove(emit_flat(closure, kernel_type), closure)
+        flat = prove(emit_flat(closure, kernel_type), closure)
+        return with_import_origins(flat, closure)
     except FlatRefused as refused:
         if form == "flat":
             raise
@@ -286,7 +288,10 @@ def _source_map(
 
 
 def _check_out(project: Project, out: Path, product: _Product) -> None:
-    """Never write over a source."""
+    """Never write over a source, nor where a file stands in the folder's place."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out {out}: {there} is a file; name a folder to write to")
     folder = out.resolve()
     for name in product.files:
         target = folder / name

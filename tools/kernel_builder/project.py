@@ -1,5 +1,6 @@
 """Which kernel is meant, and where its own modules may be found."""
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,12 @@ def _find_metadata(given: Path, path: Path) -> KernelMetadata | None:
 
 
 def _entry_of(folder: Path, metadata: KernelMetadata | None) -> Path:
+    given = metadata.raw.get("code_file") if metadata else None
+    if given is not None and not isinstance(given, str):
+        raise UsageError(
+            f"{folder / FILE_NAME}: code_file must be the name of a file: a string, "
+            f"not {json.dumps(given)[:60]}"
+        )
     code_file = metadata.code_file if metadata else ""
     if not code_file:
         raise UsageError(
