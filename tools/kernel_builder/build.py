@@ -7,6 +7,7 @@ flag explicit.
 """
 
 import argparse
+import gc
 import hashlib
 import sys
 from collections import Counter
@@ -233,11 +234,15 @@ def _make(
     # A sum of a thousand terms is a tree a thousand deep; Python itself can run it.
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEPTH))
+    collecting = gc.isenabled()
+    gc.disable()  # syntax trees make no garbage, and looking for some takes long
     try:
         closure = find_closure(project)
         emitted = emit(closure, form, kind)
     finally:
         sys.setrecursionlimit(limit)
+        if collecting:
+            gc.enable()
     if run_id is not None:
         from kernel_builder.stamp import stamp
 

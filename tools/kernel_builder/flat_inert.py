@@ -105,12 +105,14 @@ class _Judging:
         if node is None or self.postponed or isinstance(node, ast.Constant):
             return
         if isinstance(node, ast.Name | ast.Attribute):
+            if self.trusted:
+                return
             self.readable(node)
             target = self.target_of(node)
             if isinstance(node, ast.Attribute) and not is_known_type(target):
                 self.risk()
         elif isinstance(node, ast.Subscript):
-            if not takes_types(self.target_of(node.value), node):
+            if not self.trusted and not takes_types(self.target_of(node.value), node):
                 self.risk()
             yield from self.annotation(node.value)
             yield from self.annotation(node.slice)
@@ -154,9 +156,11 @@ class _Judging:
         defaults = [item for item in node.args.kw_defaults if item is not None]
         for value in (*node.args.defaults, *defaults):
             yield from self.pure(value)
-        for argument in ast.walk(node.args):
-            if isinstance(argument, ast.arg) and argument.annotation:
-                yield from self.annotation(argument.annotation)
+        given = node.args
+        for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs):
+            yield from self.annotation(argument.annotation)
+        for rest in (given.vararg, given.kwarg):
+            yield from self.annotation(rest.annotation if rest else None)
         yield from self.annotation(node.returns)
 
     def class_(self, node: ast.ClassDef) -> Iterator[Problem]:

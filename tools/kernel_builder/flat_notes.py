@@ -34,6 +34,11 @@ _PUTTING: Final = frozenset(
 )
 
 
+# Parts of nodes that hold no names and no values, whatever the node.
+_EMPTY: Final = frozenset({"ctx", "op", "ops", "kind", "type_comment", "conversion"})
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
 class Notes(ABC):
     """The part of a walk that notes how values are used.
 
@@ -54,7 +59,10 @@ class Notes(ABC):
 
     def children(self, node: ast.AST) -> None:
         """Walk over the parts of a node."""
-        for name in node._fields:
+        kind = type(node)
+        if kind not in _FIELDS:
+            _FIELDS[kind] = tuple(n for n in node._fields if n not in _EMPTY)
+        for name in _FIELDS[kind]:
             value = getattr(node, name, None)
             if type(value) is list:
                 for item in value:

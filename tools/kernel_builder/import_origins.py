@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kernel_builder.emitted import Emitted, Origin
-from kernel_builder.modules import MAIN, Closure, Module, absolute_base, walk_imports
+from kernel_builder.modules import MAIN, Closure, Module, absolute_base
 
 _Item = tuple[str, str]  # module, and the name taken from it
 
@@ -50,8 +50,9 @@ def _places(closure: Closure) -> dict[_Item, Origin]:
 
 
 def _imports(module: Module) -> Iterator[ast.Import | ast.ImportFrom]:
-    for node, _ in walk_imports(module.tree.body):
-        yield node
+    for node in module.tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
 
 
 def _items(node: ast.stmt, package: str) -> Iterator[_Item]:

@@ -348,11 +348,17 @@ def _chain(finder: Finder, dotted: str) -> Iterator[str]:
         yield name
 
 
+# Statements that hold no other statements; most are of these kinds.
+_SIMPLE: Final = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
+
+
 def walk_imports(
     body: list[ast.stmt], context: Context = "top"
 ) -> Iterator[tuple[ast.Import | ast.ImportFrom, Context]]:
     """Give every import statement below `body`, in the order of the text."""
     for node in body:
+        if type(node) in _SIMPLE:
+            continue
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, context
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
