@@ -38,7 +38,7 @@ LOOK_AROUND = """
         "write_src": attempt(lambda: open("/kaggle/src/new", "w")),
         "temp": attempt(lambda: os.makedirs("/kaggle/temp")),
         "connect": attempt(lambda: socket.create_connection(("192.0.2.1", 80), 3)),
-        "resolve": attempt(lambda: socket.getaddrinfo("example.com", 80)),
+        "resolve": attempt(lambda: socket.getaddrinfo("kaggle.invalid", 80)),
         "secret": attempt(lambda: open(SECRET).read()),
         "repository": attempt(lambda: os.listdir(REPOSITORY)),
         "kit": attempt(lambda: __import__("kaggle_kit")),
@@ -48,7 +48,8 @@ LOOK_AROUND = """
         "stdin": sys.stdin.read(),
         "files": sorted(os.listdir("/proc/self/fd")),
         "commands": [
-            open(f"/proc/{pid}/cmdline").read().replace("\\0", " ")
+            # A process of somebody else may end between the listing and the reading.
+            attempt(lambda: open(f"/proc/{pid}/cmdline").read().replace("\\0", " "))
             for pid in os.listdir("/proc") if pid.isdigit()
         ],
     }
@@ -103,7 +104,7 @@ def test_every_way_hides_files_network_credentials_and_the_kit(
     assert seen["spec"] == "None"
     assert seen["numpy"] == "'numpy'"
     assert seen["stdin"] == ""
-    assert "example.com" in message_of(report, "R08")
+    assert "kaggle.invalid" in message_of(report, "R08")
     assert "192.0.2.1:80" in message_of(report, "R08")
     assert "secret.txt" in message_of(report, "R09")
 
