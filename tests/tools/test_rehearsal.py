@@ -182,6 +182,18 @@ def running_commands():
 
 
 @pytest.mark.parametrize("way", ["auto", "subprocess"])
+def test_a_kernel_that_deletes_its_folder_is_judged(way, tmp_path):
+    code = """
+    import os, shutil, time
+    shutil.rmtree(os.getcwd(), ignore_errors=True)
+    time.sleep(0.5)
+    """
+    report = run_kernel(tmp_path, code, isolation=way, submission=False)
+
+    assert not any(report.outputs.iterdir())
+
+
+@pytest.mark.parametrize("way", ["auto", "subprocess"])
 def test_left_over_processes_are_found_and_killed(way, tmp_path):
     token = uuid.uuid4().hex
     code = f"""

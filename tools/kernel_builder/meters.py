@@ -263,7 +263,7 @@ def _watch(
     """Sample the tree until the process ends or a limit is passed."""
     poll = FAST_POLL_S
     # Where less is free from the start, half of that must stay.
-    least_free = min(limits.free_bytes, shutil.disk_usage(working).free // 2)
+    least_free = min(limits.free_bytes, shutil.disk_usage(working.parent).free // 2)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(poll)
@@ -271,7 +271,8 @@ def _watch(
         poll = min(SLOW_POLL_S, poll * 1.2)
         _sample(process.pid, watched, log)
         watched.stopped = _limit_passed(watched, limits, log, end_marker)
-        if shutil.disk_usage(working).free < least_free:
+        # The parent: a kernel may delete its folder where that is no mount point.
+        if shutil.disk_usage(working.parent).free < least_free:
             watched.stopped = "disk"
         if watched.stopped:
             return

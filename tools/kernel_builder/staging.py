@@ -142,6 +142,8 @@ def run_plan(stage: Stage, plan: Plan, first: bool) -> RunReport:
         executed = scratch / "io/executed.ipynb"
         if executed.is_file():
             shutil.copyfile(executed, folder / "executed.ipynb")
+    # A kernel may delete its folder where that is no mount point.
+    working.mkdir(exist_ok=True)
     return _reported(stage, plan, outcome, working)
 
 
