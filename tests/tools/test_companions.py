@@ -178,6 +178,13 @@ def test_modules_that_do_not_fit_are_refused_with_the_largest(tmp_path: Path) ->
         emit_embed(closure)
 
 
+def test_a_kernel_that_does_not_fit_is_named_itself(tmp_path: Path) -> None:
+    files = {"main.py": f"X = '{'x' * 1_000_000}'\n"}
+    closure = find_closure(load_project(write_project(files, tmp_path)))
+    with pytest.raises(ToolError, match=r"largest parts are the kernel \(1,000,0"):
+        emit_embed(closure)
+
+
 def test_executable_files_stay_executable(tmp_path: Path) -> None:
     files = {
         "main.py": "import os, pkg\np = os.path.dirname(pkg.__file__) + '/run.sh'\n"

@@ -134,7 +134,8 @@ def _fit(blocks: list[Block], entry: int, notes: list[str]) -> list[Block]:
             f"{block.size:,}; attach it as a dataset if the kernel reads it"
         )
     if total > room:
-        raise ToolError(too_large(total + entry, {b.label: b.size for b in blocks}))
+        parts = {block.label: block.size for block in blocks}
+        raise ToolError(too_large(total + entry, {**parts, "the kernel": entry}))
     return [block for block in blocks if block.target not in dropped]
 
 
