@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernel_builder.closure import find_closure
 from kernel_builder.embed import emit_embed
 from kernel_builder.emitted import Emitted
-from kernel_builder.modules import find_closure
 from kernel_builder.project import load_project
 
 FOLDER = re.compile(r"[^\s\"'()]*/kaggle-embed-[0-9a-f]{8}-[^/\s\"']+/")

@@ -5,7 +5,7 @@ import ast
 import pytest
 from checking import GPU, NOTEBOOK, write_kernel
 
-from kernel_builder.modules import find_closure
+from kernel_builder.closure import find_closure
 from kernel_builder.preflight import _subject
 from kernel_builder.profiles import load_profile
 from kernel_builder.project import load_project

@@ -7,10 +7,10 @@ import pytest
 
 from kernel_builder import flat_seen
 from kernel_builder.build import build
+from kernel_builder.closure import find_closure
 from kernel_builder.flat import plan_flat
 from kernel_builder.flat_reach import make_plan
 from kernel_builder.flat_tables import build_tables
-from kernel_builder.modules import find_closure
 from kernel_builder.project import load_project
 
 KIT = Path(__file__).parents[2] / "kaggle_kit"

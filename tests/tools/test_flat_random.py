@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from random_programs import Programs
 
+from kernel_builder.closure import find_closure
 from kernel_builder.errors import ToolError, UsageError
 from kernel_builder.flat import emit_flat
-from kernel_builder.modules import find_closure
 from kernel_builder.project import load_project
 from kernel_builder.proof import prove
 

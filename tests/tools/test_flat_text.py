@@ -2,10 +2,10 @@ import re
 
 import pytest
 
+from kernel_builder.closure import find_closure
 from kernel_builder.flat import emit_flat
 from kernel_builder.flat_imports import Wanted, format_imports
 from kernel_builder.flat_text import shorten
-from kernel_builder.modules import find_closure
 from kernel_builder.project import load_project
 
 FILES = {

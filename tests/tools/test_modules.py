@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from kernel_builder.closure import find_closure
 from kernel_builder.errors import UsageError
-from kernel_builder.modules import find_closure
 from kernel_builder.project import load_project
 
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from kernel_builder.closure import find_closure
 from kernel_builder.emitted import Emitted, Origin
 from kernel_builder.flat import emit_flat
-from kernel_builder.modules import find_closure
 from kernel_builder.project import load_project
 from kernel_builder.proof import ProofFailed, prove
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from kernel_builder.closure import find_closure
 from kernel_builder.emitted import Emitted, Origin
 from kernel_builder.errors import ToolError, UsageError
 from kernel_builder.files import write_atomic
 from kernel_builder.flat_tables import FlatRefused
 from kernel_builder.header import GIT_LINE
 from kernel_builder.metadata import FILE_NAME, normalised, to_json
-from kernel_builder.modules import Closure, find_closure
+from kernel_builder.modules import Closure
 from kernel_builder.project import Project, load_project
 from kernel_builder.source_map import SourceMap
 

@@ -7,13 +7,11 @@ the name even as a word, nor anything that could make names appear.
 import ast
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kernel_builder.errors import UsageError
+from kernel_builder.modules import MAIN, Closure, Finder, Module, absolute_base
 from kernel_builder.project import KIT
-
-if TYPE_CHECKING:
-    from kernel_builder.modules import Closure, Finder, Module
 
 _MAKES_NAMES: Final = re.compile(
     r"\b(?:globals|locals|vars|setattr|exec|eval|modules|importlib|ModuleType"
@@ -24,7 +22,7 @@ _MAKES_NAMES: Final = re.compile(
 _PUTS_NAMES: Final = re.compile(r"\b(?:setattr|modules)\b")
 
 
-def check_names(closure: "Closure", finder: "Finder", certain: set[str]) -> None:
+def check_names(closure: Closure, finder: Finder, certain: set[str]) -> None:
     """Check every import that every run reaches.
 
     Raises:
@@ -46,13 +44,11 @@ def check_names(closure: "Closure", finder: "Finder", certain: set[str]) -> None
 
 
 def _check_from(
-    modules: "dict[str, Module]",
-    finder: "Finder",
-    module: "Module",
+    modules: dict[str, Module],
+    finder: Finder,
+    module: Module,
     node: ast.ImportFrom,
 ) -> None:
-    from kernel_builder.modules import MAIN, absolute_base
-
     package = module.name if module.is_package else module.name.rpartition(".")[0]
     base = absolute_base(node, "" if module.name == MAIN else package)
     place = f"{module.label}:{node.lineno}"
@@ -80,9 +76,9 @@ def _check_from(
 
 
 def _check_module(
-    modules: "dict[str, Module]",
-    finder: "Finder",
-    module: "Module",
+    modules: dict[str, Module],
+    finder: Finder,
+    module: Module,
     node: ast.stmt,
     dotted: str,
 ) -> None:
@@ -102,11 +98,11 @@ def _check_module(
 
 
 @cache
-def _may_gain_names(target: "Module") -> bool:
+def _may_gain_names(target: Module) -> bool:
     return not _is_kit(target) and _MAKES_NAMES.search(target.text) is not None
 
 
-def _is_kit(module: "Module") -> bool:
+def _is_kit(module: Module) -> bool:
     return module.name.split(".")[0] == KIT
 
 
@@ -121,6 +117,6 @@ def _holds_word(text: str, name: str) -> bool:
     return False
 
 
-def _is_patched(name: str, modules: "dict[str, Module]") -> bool:
+def _is_patched(name: str, modules: dict[str, Module]) -> bool:
     assigned = re.compile(rf"\.\s*{re.escape(name)}\b\s*(?::[^=]+)?=[^=]")
     return any(assigned.search(module.text) for module in modules.values())

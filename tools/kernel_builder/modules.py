@@ -1,4 +1,4 @@
-"""Which first-party modules a kernel reaches, in the order Python would load them."""
+"""First-party modules: where they lie, what they hold, what their imports load."""
 
 import ast
 import sys
@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from kernel_builder.errors import UsageError
-from kernel_builder.missing import check_names
 from kernel_builder.project import KIT, Project
 from kernel_builder.sources import (
     Source,
     check_compiles,
     parse_source,
     read_source,
-    sha256_of,
 )
 
 MAIN: Final = "__main__"
@@ -191,17 +189,6 @@ def _in_folder(name: str, last: str, folder: Path) -> Found | None:
     return None
 
 
-def find_closure(project: Project) -> Closure:
-    """Find every first-party module that the kernel's imports reach.
-
-    Raises:
-        UsageError: a file is missing, empty, malformed, not parsable, or shadows the
-            standard library; or an import names something first-party that is not
-            there.
-    """
-    return _Walk(project).run()
-
-
 def load_module(finder: Finder, found: Found) -> Module:
     """Read, parse and resolve one first-party file.
 
@@ -214,93 +201,14 @@ def load_module(finder: Finder, found: Found) -> Module:
     tree = parse_source(source)
     if not found.name.startswith(f"{KIT}."):  # the kit's own tests compile it
         check_compiles(source, tree)
-    imports = tuple(_local_imports(finder, tree, found.name, found.is_package))
+    imports = tuple(local_imports(finder, tree, found.name, found.is_package))
     return Module(found.name, source, tree, found.is_package, imports)
 
 
-class _Walk:
-    """One depth-first walk over the imports, in Python's loading order.
-
-    `certain` are the modules that every run loads: only there is a fault of theirs a
-    fault of the kernel; what stands under a condition may be meant to fail.
-    """
-
-    def __init__(self, project: Project) -> None:
-        self.finder = Finder(project)
-        self.project = project
-        self.loaded: dict[str, Module] = {}
-        self.order: list[Module] = []
-        self.namespaces: dict[str, None] = {}
-        self.certain: set[str] = {MAIN}
-
-    def run(self) -> Closure:
-        entry_path = self.project.entry
-        source = read_source(entry_path, self.project.label(entry_path))
-        if not source.text.strip():
-            raise UsageError(f"{source.label}: empty; there is nothing to build")
-        tree = parse_source(source)
-        check_compiles(source, tree)
-        imports = tuple(_local_imports(self.finder, tree, MAIN, False))
-        entry = Module(MAIN, source, tree, False, imports)
-        self._follow(entry, ("top",))
-        self._follow(entry, ("guarded",))
-        # What a function imports is loaded when it runs: after everything else.
-        pending = [entry, *self.order]
-        for module in pending:
-            before = len(self.order)
-            self._follow(module, ("function",))
-            pending.extend(self.order[before:])
-        closure = Closure(
-            self.project, entry, tuple(self.order), tuple(self.namespaces)
-        )
-        check_names(closure, self.finder, self.certain)
-        return closure
-
-    def _follow(self, module: Module, contexts: Iterable[Context]) -> None:
-        for item in module.imports:
-            if item.context in contexts:
-                certain = item.context == "top" and module.name in self.certain
-                for name in item.loads:
-                    if certain:
-                        self.certain.add(name)
-                    self._load(name)
-
-    def _load(self, name: str) -> None:
-        if name in self.loaded or name in self.namespaces:
-            return
-        found = self.finder.find(name)
-        if found is None:
-            return
-        if "." not in name and name in STDLIB:
-            raise UsageError(
-                f"{self.project.label(found.path or found.folder)}: hides the standard "
-                f"library's module {name!r}, for every library that imports it too; "
-                "rename the file"
-            )
-        if found.path is None:
-            self.namespaces[name] = None
-            return
-        try:
-            module = load_module(self.finder, found)
-        except UsageError:
-            if name in self.certain:
-                raise
-            module = self._unreadable(found)
-        self.loaded[name] = module
-        self._follow(module, ("top", "guarded"))
-        self.order.append(module)
-
-    def _unreadable(self, found: Found) -> Module:
-        """Take along a broken module that may never be imported, as it is."""
-        path = found.path or found.folder
-        label = self.project.label(path)
-        source = Source(path, label, "", "utf-8", sha256_of(path))
-        return Module(found.name, source, ast.Module([], []), found.is_package, ())
-
-
-def _local_imports(
+def local_imports(
     finder: Finder, tree: ast.Module, name: str, is_package: bool
 ) -> Iterator[LocalImport]:
+    """Give the import statements of a module that load first-party modules."""
     package = name if is_package else name.rpartition(".")[0]
     for node, context in walk_imports(tree.body):
         loads = tuple(loaded_modules(finder, node, "" if name == MAIN else package))

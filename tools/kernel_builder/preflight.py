@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kernel_builder.build import FORMS, emit
+from kernel_builder.closure import find_closure
 from kernel_builder.emitted import Emitted
 from kernel_builder.errors import CheckFailed, ToolError, UsageError
 from kernel_builder.findings import (
@@ -22,7 +23,7 @@ from kernel_builder.findings import (
     find_silences,
 )
 from kernel_builder.metadata import FILE_NAME, load_metadata
-from kernel_builder.modules import MAIN, Closure, Module, find_closure
+from kernel_builder.modules import MAIN, Closure, Module
 from kernel_builder.profiles import (
     Profile,
     default_profile,
