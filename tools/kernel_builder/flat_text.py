@@ -168,10 +168,21 @@ def _is_import(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
+def _segment(text: str, node: ast.stmt) -> str:
+    """Give a statement's own text; `ast.get_source_segment` is slow on long lines."""
+    if "\r" in text or "\f" in text:
+        return ast.get_source_segment(text, node) or ""
+    last = node.end_lineno or node.lineno
+    rows = [row.encode("utf-8") for row in text.split("\n")[node.lineno - 1 : last]]
+    rows[-1] = rows[-1][: node.end_col_offset]
+    rows[0] = rows[0][node.col_offset :]
+    return b"\n".join(rows).decode("utf-8")
+
+
 def _docstring(entry: Table) -> Iterator[Line]:
     first = entry.units[0] if entry.units else None
     if first is not None and is_docstring(first.node):
-        text = ast.get_source_segment(entry.module.text, first.node) or ""
+        text = _segment(entry.module.text, first.node)
         for number, line in enumerate(text.split("\n"), start=first.first):
             yield line, Origin(entry.label, number, MAIN)
 
@@ -288,7 +299,7 @@ def _shared_lines(
         for number in range(unit.first, unit.last + 1):
             result.setdefault(number, [])
     for unit in cut:
-        text = ast.get_source_segment(source.text, unit.node) or ""
+        text = _segment(source.text, unit.node)
         for number, line in enumerate(text.split("\n"), start=unit.first):
             result[number].append((line, number))
     return result
