@@ -39,7 +39,7 @@ lint: $(STAMP) ## ruff, strict mypy, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 format: $(STAMP) ## let ruff fix and format
 	$(BIN)/ruff check --fix .
