@@ -15,6 +15,9 @@ TRIPS = {
             print(pd.read_csv(d))
             e = open("/content/drive/MyDrive/x.csv")  # !
             """,
+        "what was read is shown": """
+            print(open("/home/me/stats.json").read())  # !
+            """,
         "any other root": """
             import pandas as pd
             a = pd.read_csv("/data/train.csv")  # !

@@ -127,6 +127,9 @@ def is_message(subject: Subject, unit: Unit, node: ast.expr) -> bool:
         if isinstance(above, ast.Call) and child is not above.func:
             name = subject.dotted(unit, above.func)
             method = getattr(above.func, "attr", "")
+            reads = name == "builtins.open" or name.startswith("pandas.read_")
+            if reads and isinstance(child, ast.Constant):
+                return False  # what was read is shown, not the path
             if name == "builtins.print" or name.startswith(("re.", "logging.")):
                 return True
             if method in (
