@@ -75,6 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options that say what to build, shared with the later steps."""
     parser.add_argument("kernel", metavar="KERNEL", help="kernel folder or .py file")
+    add_form_options(parser)
+
+
+def add_form_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say how to build it."""
     parser.add_argument(
         "--form",
         choices=FORMS,

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kernel_builder.build import FORMS, emit
+from kernel_builder.build import add_form_options, emit
 from kernel_builder.closure import find_closure
 from kernel_builder.emitted import Emitted
 from kernel_builder.errors import CheckFailed, ToolError, UsageError
@@ -61,27 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list", action="store_true", help="print every rule, and check nothing"
     )
-    parser.add_argument("--form", choices=FORMS, default="auto", help="as for build")
-    parser.add_argument(
-        "--type",
-        dest="kernel_type",
-        choices=("script", "notebook"),
-        help="check as this kernel_type (default: the metadata's, or script)",
-    )
-    parser.add_argument(
-        "--path",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="a folder whose modules and packages are first-party too (repeatable)",
-    )
-    parser.add_argument(
-        "--inline",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="an installed pure-Python package that goes along (repeatable)",
-    )
+    add_form_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
