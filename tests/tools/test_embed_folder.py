@@ -195,10 +195,10 @@ def test_where_the_built_files_folder_refuses_it_goes_to_the_working_folder(
 
 
 def test_interrupting_cleans_up(tmp_path: Path, temp: Path) -> None:
-    files = {
-        **SHOW,
-        "main.py": "import pkg, time\nprint('up', flush=True)\ntime.sleep(60)\n",
-    }
+    # Whoever runs tests in the background has SIGINT ignored, and processes inherit it.
+    heed = "import pkg, signal, time\nsignal.signal(2, signal.default_int_handler)\n"
+    wait = "print('up', flush=True)\ntime.sleep(60)\n"
+    files = {**SHOW, "main.py": heed + wait}
     process = subprocess.Popen(
         [sys.executable, str(build(files, tmp_path))],
         stdout=subprocess.PIPE,
