@@ -71,7 +71,9 @@ def make_competition(idx: Path, out: Path, seed: int) -> tuple[Path, Path]:
     images, labels = read_all(idx)
     if len(images) <= TRAIN_ROWS:
         raise ValueError(f"{idx}: {len(images)} images, more than {TRAIN_ROWS} needed")
-    order = np.random.default_rng(seed).permutation(len(images))
+    # The legacy generator's stream is frozen by numpy, so a seed names the same split
+    # with every version; default_rng makes no such promise.
+    order = np.random.RandomState(seed).permutation(len(images))
     train, test = order[:TRAIN_ROWS], order[TRAIN_ROWS:]
     folder, held_out = out / SLUG, out / "held_out" / SLUG
     for each in (folder, held_out):
