@@ -1,5 +1,7 @@
 import base64
 import hashlib
+import os
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rehearsing import failed, run_kernel
+from stand_in.server import wait_until
 
 from kernel_builder import profile_env, rehearsal
 from kernel_builder.errors import UsageError
@@ -108,7 +111,9 @@ def test_packages_that_cannot_be_installed_are_named(offline):
     assert "--profile none" in str(caught.value)
 
 
-def test_a_half_made_environment_is_made_again(tmp_path, monkeypatch):
+@pytest.fixture
+def quick_base(tmp_path, monkeypatch):
+    """A Python whose `-m venv` makes no more than a folder with an interpreter."""
     base = tmp_path / "base"
     base.write_text(
         '#!/bin/sh\n[ "$2" = venv ] || exit 3\nmkdir -p "$3/bin"\n'
@@ -117,15 +122,77 @@ def test_a_half_made_environment_is_made_again(tmp_path, monkeypatch):
     base.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(profile_env, "find_python", lambda version, name: base)
+    return base
+
+
+def test_a_half_made_environment_is_made_again(quick_base):
     lines = []
     first, _ = profile_env.profile_python(tiny_profile(), [], lines.append)
     first.executable.unlink()
     second, _ = profile_env.profile_python(tiny_profile(), [], lines.append)
     third, _ = profile_env.profile_python(tiny_profile(), [], lines.append)
 
-    assert len(lines) == 2
+    assert [line.split()[0] for line in lines].count("making") == 2
     assert second.executable == third.executable
     assert second.executable.is_file()
+
+
+SLOW_PIP = """\
+import sys
+from pathlib import Path
+from kernel_builder import profile_env
+from test_profile_env import tiny_profile
+
+folder = Path(sys.argv[1])
+profile_env.find_python = lambda version, name: folder / "base"
+profile_env._installer = lambda python: ["sh", "-c", f"echo > {folder}/began; sleep 2"]
+profile_env.profile_python(tiny_profile(), ["tinypkg"], lambda line: None)
+"""
+
+
+def start_and_kill_while_it_installs(folder):
+    """A tool that is killed outright in an installation which goes on alone."""
+    rooms = (Path(__file__).parents[2] / "tools", *Path(__file__).parents[:2])
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, rooms))}
+    tool = subprocess.Popen([sys.executable, "-c", SLOW_PIP, str(folder)], env=env)
+    try:
+        wait_until((folder / "began").exists, 60)
+    finally:
+        tool.kill()
+        tool.wait()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_an_installation_that_was_killed_is_made_anew(
+    quick_base, tmp_path, monkeypatch
+):
+    start_and_kill_while_it_installs(tmp_path)
+    (half,) = (tmp_path / "cache").rglob("constraints.txt")
+    monkeypatch.setattr(profile_env, "_installer", lambda python: ["true"])
+    lines = []
+    profile_env.profile_python(tiny_profile(), ["tinypkg"], lines.append)
+
+    told = [line.split(" /")[0] for line in lines]
+    assert told[0] == "another process changes"  # the installer outlived its tool
+    assert f"{half.parent} is not whole" in lines[1]
+    assert told[2] == "making an environment with"
+    assert lines[3] == "installing tinypkg==1.0\n"
+
+
+def test_a_failed_installation_leaves_the_environment_as_it_was(
+    offline, tmp_path, monkeypatch
+):
+    first, _ = profile_env.profile_python(tiny_profile(), ["tinypkg"], print)
+    with pytest.raises(UsageError, match=r"tinypkg==9.9"):
+        profile_env.profile_python(tiny_profile("9.9"), ["tinypkg"], print)
+    lines = []
+    again, versions = profile_env.profile_python(
+        tiny_profile(), ["tinypkg"], lines.append
+    )
+
+    assert lines == []
+    assert again == first
+    assert versions == {"tinypkg": "1.0"}
 
 
 def test_a_python_that_is_not_there_is_named_with_the_ways_to_get_it(

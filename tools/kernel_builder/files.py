@@ -1,7 +1,11 @@
 """Write files so that a crash, a full disk or Ctrl-C never leaves half of one."""
 
+import contextlib
+import importlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
@@ -26,3 +30,29 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: Callable[[], None]) -> Iterator[int | None]:
+    """Hold the lock file `path`; the system lets go of it when the process dies.
+
+    Gives the descriptor: a child that inherits it holds the lock on after its parent
+    was killed. None on Windows, which has no such locks.
+
+    Args:
+        path: the lock file; its folder must exist.
+        wait: called while another process holds it, between two tries; may raise.
+    """
+    try:
+        fcntl: Any = importlib.import_module("fcntl")
+    except ImportError:  # Windows
+        yield None
+        return
+    with path.open("w", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                wait()
+        yield lock.fileno()

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -10,12 +9,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CallError, Json, KaggleClient, as_error
 from kernel_builder.errors import NetworkFailed, TimedOut, ToolError
-from kernel_builder.files import write_atomic
+from kernel_builder.files import locked, write_atomic
 from kernel_builder.kernel_log import log_text, owner_of
 from kernel_builder.runs import Run
 
@@ -142,20 +140,13 @@ def _alone(folder: Path, patience: Patience) -> Iterator[None]:
     Raises:
         TimedOut: another one is still at it when the deadline passes.
     """
-    try:
-        fcntl: Any = importlib.import_module("fcntl")
-    except ImportError:  # Windows
-        yield
-        return
-    with (folder / "lock").open("w", encoding="utf-8") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if patience.deadline.passed:
-                    raise TimedOut(f"{folder}: another process fetches it") from None
-                patience.pause(LOCK_SECONDS)
+
+    def wait() -> None:
+        if patience.deadline.passed:
+            raise TimedOut(f"{folder}: another process fetches it; try again later")
+        patience.pause(LOCK_SECONDS)
+
+    with locked(folder / "lock", wait):
         yield
 
 

@@ -3,9 +3,13 @@
 The environment lies in the user's cache folder and holds only what the kernels
 rehearsed in it import, at the image's versions; a kernel that needs more adds it. The
 Python itself must be on this machine already.
+
+The manifest in it is there only while nothing is being changed: an environment whose
+making or filling was broken off is made anew, and one process at a time changes one.
 """
 
 import ast
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -13,15 +17,17 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kernel_builder.errors import UsageError
-from kernel_builder.files import write_atomic
+from kernel_builder.files import locked, write_atomic
 from kernel_builder.profiles import Profile, normalised_name
 from kernel_builder.sandbox import Python, outermost
 
 INSTALL_TIMEOUT_S = 3600
+LOCK_SECONDS = 0.5
 # The image has both; the headless one needs no graphics libraries.
 INSTEAD = {"opencv-python": "opencv-python-headless"}
 FACTS = (
@@ -104,14 +110,38 @@ def profile_python(
     base = find_python(profile.python_version, profile.name)
     folder = cache_folder() / f"{profile.name}-{platform.machine().lower()}"
     wanted = distributions(profile, modules)
-    executable = _environment(folder, base, log)
-    installed = _installed(folder)
-    missing = {n: v for n, v in wanted.items() if installed.get(n) != v}
-    if missing:
-        _install(profile, folder, executable, missing, log)
-        installed |= missing
-        write_atomic(_manifest(folder), json.dumps(installed, indent=1) + "\n")
+    with _alone(folder, log) as lock:
+        executable = _environment(folder, base, lock, log)
+        installed = _installed(folder)
+        missing = {n: v for n, v in wanted.items() if installed.get(n) != v}
+        if missing:
+            # Without a manifest it counts as half-made, whatever ends this process.
+            _manifest(folder).unlink()
+            try:
+                _install(profile, folder, executable, missing, lock, log)
+            except UsageError:
+                _write_manifest(folder, installed)  # pip took back what it had begun
+                raise
+            installed |= missing
+            _write_manifest(folder, installed)
     return python_at(executable), installed
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, log: Callable[[str], None]) -> Iterator[int | None]:
+    """Let one process at a time change an environment; gives the lock's descriptor."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    told = False
+
+    def wait() -> None:
+        nonlocal told
+        if not told:
+            log(f"another process changes {folder}; waiting for it\n")
+            told = True
+        time.sleep(LOCK_SECONDS)
+
+    with locked(folder.with_name(f"{folder.name}.lock"), wait) as lock:
+        yield lock
 
 
 def cache_folder() -> Path:
@@ -159,8 +189,9 @@ def _candidates(version: tuple[int, int]) -> Iterable[Path]:
 
 
 def _run(
-    command: list[str], timeout: float
+    command: list[str], timeout: float, lock: int | None = None
 ) -> "subprocess.CompletedProcess[str] | None":
+    """Run to the end or the time-out (None); the child holds `lock` on if we die."""
     try:
         return subprocess.run(
             command,
@@ -169,6 +200,7 @@ def _run(
             errors="replace",
             timeout=timeout,
             check=False,
+            pass_fds=() if lock is None else (lock,),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -197,26 +229,33 @@ def python_at(executable: Path) -> Python:
     return Python(executable, outermost(prefixes), facts[0])
 
 
-def _environment(folder: Path, base: Path, log: Callable[[str], None]) -> Path:
+def _environment(
+    folder: Path, base: Path, lock: int | None, log: Callable[[str], None]
+) -> Path:
     """Make the virtual environment, once; a half-made one is made again."""
     script = folder / (
         "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
     )
     if _manifest(folder).is_file() and _facts(script) is not None:
         return script
+    if folder.exists():
+        log(f"{folder} is not whole (its making was broken off): making it anew\n")
+        shutil.rmtree(folder, ignore_errors=True)
     log(f"making an environment with {base} in {folder}\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    answer = _run([str(base), "-m", "venv", str(folder)], 600)
+    answer = _run([str(base), "-m", "venv", str(folder)], 600, lock)
     if answer is None or answer.returncode != 0:
         detail = "" if answer is None else (answer.stderr or answer.stdout).strip()
         raise UsageError(f"{base} -m venv {folder} failed: {detail[-500:]}")
-    write_atomic(_manifest(folder), "{}\n")
+    _write_manifest(folder, {})
     return script
 
 
 def _manifest(folder: Path) -> Path:
     return folder / "kaggle-kit.json"
+
+
+def _write_manifest(folder: Path, installed: Mapping[str, str]) -> None:
+    write_atomic(_manifest(folder), json.dumps(installed, indent=1) + "\n")
 
 
 def _installed(folder: Path) -> dict[str, str]:
@@ -232,6 +271,7 @@ def _install(
     folder: Path,
     executable: Path,
     missing: Mapping[str, str],
+    lock: int | None,
     log: Callable[[str], None],
 ) -> None:
     """Install with the image's pins for everything that comes along, too."""
@@ -243,9 +283,8 @@ def _install(
         INSTEAD.get(n, n) + (f"=={v}" if v else "") for n, v in sorted(missing.items())
     ]
     log(f"installing {' '.join(wanted)}\n")
-    answer = _run(
-        [*_installer(executable), "-c", str(constraints), *wanted], INSTALL_TIMEOUT_S
-    )
+    command = [*_installer(executable), "-c", str(constraints), *wanted]
+    answer = _run(command, INSTALL_TIMEOUT_S, lock)
     if answer is None or answer.returncode != 0:
         detail = "timed out" if answer is None else (answer.stderr or "").strip()
         raise UsageError(
