@@ -13,7 +13,9 @@ from torch import Tensor
 
 from kaggle_kit.batches import DeviceBatches
 from kaggle_kit.evaluate import Evaluation
+from kaggle_kit.metrics import metric_array
 from kaggle_kit.plots import plot_figure
+from kaggle_kit.trees import TensorTree
 
 _GALLERY_ERROR = "#c53030"
 _GALLERY_FRAME = "#a0aec0"
@@ -124,14 +126,9 @@ def show_batch(
     epoch = resident.epoch if resident else 0
     batch = next(iter(batches))
     x, y = (batch, None) if isinstance(batch, Tensor) else (batch[0], batch[-1])
-    x = x[:n].detach()
-    if resident is None:
-        low, high = x.amin(), x.amax()
-        seen = _gallery_pixels((x - low) / (high - low).clamp(min=1e-6))
-        before = False
-    else:
+    seen = _gallery_seen(batches, x[:n])
+    if resident is not None:
         resident.set_epoch(epoch)
-        seen = _gallery_pixels(resident.denormalise(x).clamp(0, 1))
     captions = [""] * len(seen)
     if y is not None and not isinstance(y, tuple):
         captions = [_gallery_caption(value, class_names) for value in y[:n]]
@@ -143,6 +140,67 @@ def show_batch(
     title = title or "A training batch as the model sees it"
     colours = ["black"] * len(seen)
     return _gallery_grid(seen, captions, colours, columns, title, folder, name, rows)
+
+
+def show_results(
+    batches: Iterable[Any],
+    x: TensorTree,
+    targets: TensorTree,
+    predictions: TensorTree,
+    *,
+    n: int = 40,
+    columns: int = 10,
+    class_names: Sequence[str] | None = None,
+    title: str = "Predictions, wrong ones in red",
+    folder: str | Path = "",
+    name: str = "results.png",
+) -> Path:
+    """Draw inputs of the model with their labels, and predictions that differ.
+
+    Args:
+        batches: where x comes from; `DeviceBatches` give the true shades.
+        x: (B, C, H, W) as the model sees it; of several inputs the first is drawn.
+        targets: classes (B,), or (B, n) or a tuple for several heads; None without.
+        predictions: scores (B, C) or classes (B,), or a tuple for several heads.
+        n: images to show, at most a batch.
+        columns: images per row.
+        class_names: names to write for the classes.
+        title: above the figure.
+        folder: where the file goes; the output directory by default.
+        name: of the file.
+    """
+    inputs = x[0] if isinstance(x, tuple) else x
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"the batches give {type(inputs).__name__}, no images to draw")
+    return show_images(
+        _gallery_seen(batches, inputs[:n]),
+        None if targets is None else _gallery_classes(targets),
+        _gallery_classes(predictions),
+        n=n,
+        columns=columns,
+        class_names=class_names,
+        title=title,
+        folder=folder,
+        name=name,
+    )
+
+
+def _gallery_seen(batches: Iterable[Any], x: Tensor) -> np.ndarray:
+    """Scale normalised images (B, C, H, W) back to pixels in [0, 1]."""
+    x = x.detach().float()
+    if isinstance(batches, DeviceBatches):
+        return _gallery_pixels(batches.denormalise(x).clamp(0, 1))
+    low, high = x.amin(), x.amax()
+    return _gallery_pixels((x - low) / (high - low).clamp(min=1e-6))
+
+
+def _gallery_classes(values: TensorTree) -> np.ndarray:
+    """Read scores or classes as classes: (B,), or (B, n) for several heads."""
+    if isinstance(values, tuple):
+        return np.stack([_gallery_classes(part) for part in values], axis=1)
+    array = metric_array(values)
+    scores = array.dtype.kind == "f" and array.ndim == 2
+    return array.argmax(axis=1) if scores else array
 
 
 def show_pairs(

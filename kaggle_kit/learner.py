@@ -22,6 +22,7 @@ from kaggle_kit.events import (
     EventSender,
     ordered_callbacks,
 )
+from kaggle_kit.galleries import show_results
 from kaggle_kit.inference import class_probabilities, mean_outputs
 from kaggle_kit.loaders import (
     Data,
@@ -39,8 +40,9 @@ from kaggle_kit.optimizers import (
     set_hyper,
     spread_over_groups,
 )
+from kaggle_kit.plots import plot_lr_find
 from kaggle_kit.progress import Progress
-from kaggle_kit.random_states import peek_inputs
+from kaggle_kit.random_states import peek_batch
 from kaggle_kit.schedules import one_cycle_callbacks
 from kaggle_kit.summary import ModelSummary, summarise_model
 from kaggle_kit.trees import TensorTree
@@ -246,17 +248,26 @@ class Learner(EventSender):
         self.fit(epochs, max_lr, [*extra, *callbacks])
 
     def lr_find(
-        self, start: float = 1e-6, end: float = 10.0, steps: int = 100
+        self,
+        start: float = 1e-6,
+        end: float = 10.0,
+        steps: int = 100,
+        plot: bool = True,
+        folder: str | Path = "",
     ) -> FoundRates:
         """Try rising learning rates; model, optimizer and random state are put back.
 
-        Only callbacks that change the computation of a step take part; see the result
-        with `plot_lr_find(*learner.lr_find())`.
+        Only callbacks that change the computation of a step take part.
 
         Args:
             start: First learning rate.
             end: Last learning rate; the search ends earlier when the loss blows up.
             steps: Number of steps.
+            plot: Draw the loss over the rate as `lr_find.png`.
+            folder: Where the plot goes; the output directory by default.
+
+        Raises:
+            ValueError: The loss never fell, so that nothing can be suggested.
         """
         sweep, snapshot = RateSweep(start, end, steps), LearnerSnapshot(self)
         base = [callback for callback in self.base_callbacks if callback.alters_step]
@@ -265,16 +276,17 @@ class Learner(EventSender):
                 self._all_epochs(train=True, valid=False)
         finally:
             snapshot.restore(self)
-        return sweep.found()
+        found = sweep.found()
+        self.log(f"learning rate: {found.suggestion:.2g} where the loss falls fastest")
+        if plot:
+            plot_lr_find(*found, folder=folder)
+        return found
 
     # Evaluation.
 
     def validate(self, batches: Iterable[Any] | None = None) -> dict[str, float]:
         """Loss and metrics on the validation batches, or on those given."""
-        chosen = self.data.valid if batches is None else batches
-        if chosen is None:
-            raise ValueError("the Learner has no validation batches; pass some")
-        self._one_pass("validate", chosen)
+        self._one_pass("validate", self._validation(batches))
         return self._pass_row("")
 
     def get_preds(
@@ -326,10 +338,32 @@ class Learner(EventSender):
         ]
         return mean_outputs(passes)
 
+    def show_results(
+        self,
+        batches: Iterable[Any] | None = None,
+        n: int = 40,
+        class_names: Sequence[str] | None = None,
+        folder: str | Path = "",
+    ) -> Path:
+        """Draw images of the first batch, labels above, wrong predictions in red.
+
+        Args:
+            batches: Validation batches by default.
+            n: Images to show, at most a batch.
+            class_names: Names to write for the classes.
+            folder: Where `results.png` goes; the output directory by default.
+        """
+        chosen = self._validation(batches)
+        x, y = peek_batch(chosen)
+        preds = self.get_preds([(x, y)])
+        return show_results(
+            chosen, x, y, preds, n=n, class_names=class_names, folder=folder
+        )
+
     def summary(self, x: TensorTree | None = None) -> ModelSummary:
         """Every layer, seen with inputs x or the first batch; see `ModelSummary`."""
         if x is None:
-            x = peek_inputs(self.data.train)
+            x, _ = peek_batch(self.data.train)
         x = self.placement.place_inputs(self.model, x)
         return summarise_model(self.model, x)
 
@@ -371,6 +405,12 @@ class Learner(EventSender):
             self.optimizer.zero_grad()
             self.training = False
             self.model.eval()
+
+    def _validation(self, batches: Iterable[Any] | None) -> Iterable[Any]:
+        chosen = self.data.valid if batches is None else batches
+        if chosen is None:
+            raise ValueError("the Learner has no validation batches; pass some")
+        return chosen
 
     def _start_pass(self, name: str, batches: Iterable[Any]) -> None:
         self.training = name == "train"

@@ -202,7 +202,7 @@ def plot_lr_find(
     folder: str | Path = "",
     name: str = "lr_find.png",
 ) -> Path:
-    """Draw the loss over the learning rate: `plot_lr_find(*learner.lr_find())`.
+    """Draw the loss over the learning rate, as `Learner.lr_find` does.
 
     Args:
         rates: of every step, above 0.

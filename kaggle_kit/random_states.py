@@ -50,11 +50,10 @@ def data_generators(data: Data) -> Iterator[tuple[str, torch.Generator]]:
                 yield f"{name}{part}", generator
 
 
-def peek_inputs(batches: Iterable[Any]) -> TensorTree:
-    """Inputs of the first batch, without moving any global random generator on."""
+def peek_batch(batches: Iterable[Any]) -> tuple[TensorTree, TensorTree]:
+    """Inputs and targets of the first batch; global random generators stay put."""
     before = random_state()
     try:
-        inputs, _ = split_batch(next(iter(batches)))
+        return split_batch(next(iter(batches)))
     finally:
         restore_random_state(before)
-    return inputs

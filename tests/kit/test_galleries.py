@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from small_learner import small_learner
 
 from kaggle_kit.augment import RandomAffine
 from kaggle_kit.batches import DeviceBatches
@@ -14,7 +15,9 @@ from kaggle_kit.galleries import (
     show_batch,
     show_images,
     show_pairs,
+    show_results,
 )
+from kaggle_kit.loaders import Data
 
 
 @pytest.fixture
@@ -165,6 +168,33 @@ def test_pairs_of_different_sizes_stand_above_each_other(tmp_path, axes):
     assert texts[:10] == ["a", "b", "", "", "c", "d", "", "", "e", ""]
     with pytest.raises(ValueError, match="5 images before and 4 after"):
         show_pairs(wide, square[:4], folder=tmp_path)
+
+
+def test_results_are_written_above_what_the_model_saw(tmp_path, axes):
+    batches = batches_of()
+    learner = small_learner(data=Data(batches, batches))
+    path = learner.show_results(n=6, folder=tmp_path)
+    assert path == tmp_path / "results.png"
+    order = batches.order(0)
+    batches.set_epoch(0)
+    preds, targets = learner.get_preds(batches, with_targets=True)
+    expected = [
+        f"{y}" if y == guess else f"{y} → {guess}"
+        for y, guess in zip(targets[:6].tolist(), preds.argmax(1)[:6], strict=True)
+    ]
+    assert captions_of(axes[0]) == expected
+    shown = axes[0].images[0].get_array().data
+    np.testing.assert_allclose(shown, batches.images[order[0], ..., 0] / 255, atol=1e-6)
+
+
+def test_results_of_several_heads_and_of_other_batches(tmp_path, axes):
+    x = torch.randn(4, 1, 8, 8)
+    scores = (torch.eye(3)[[0, 1, 2, 0]], torch.eye(2)[[0, 1, 0, 1]])
+    y = torch.tensor([[0, 0], [1, 0], [2, 0], [0, 1]])
+    show_results([(x, y)], x, y, scores, folder=tmp_path)
+    assert captions_of(axes[0]) == ["0 0", "1 0 → 1 1", "2 0", "0 1"]
+    with pytest.raises(TypeError, match="the batches give dict, no images to draw"):
+        show_results([], {"x": x}, y, scores, folder=tmp_path)
 
 
 def test_what_is_no_stack_of_images_is_refused(tmp_path):

@@ -30,7 +30,7 @@ def test_everything_is_put_back_exactly():
         before = weights_of(learner.model)
         if search:
             modes = [m.training for m in learner.model.modules()]
-            learner.lr_find(steps=20)
+            learner.lr_find(steps=20, plot=False)
             assert [m.training for m in learner.model.modules()] == modes
             assert same_weights(before, weights_of(learner.model))
         learner.fit(1)
@@ -42,7 +42,7 @@ def test_everything_is_put_back_exactly():
 
 def test_a_fresh_optimizer_is_fresh_again():
     learner = small_learner()
-    learner.lr_find(steps=10)
+    learner.lr_find(steps=10, plot=False)
     assert not learner.optimizer.state
     assert learner.history == []
     assert all(p.grad is None for p in learner.model.parameters())
@@ -50,7 +50,7 @@ def test_a_fresh_optimizer_is_fresh_again():
 
 def test_a_search_finds_a_rate_that_trains():
     learner = small_learner(splitter=lambda m: [m[:2].parameters(), m[2:].parameters()])
-    found = learner.lr_find(start=1e-5, steps=60)
+    found = learner.lr_find(start=1e-5, steps=60, plot=False)
     assert len(found.rates) == len(found.losses)
     assert found.rates[0] == pytest.approx(1e-5)
     ratios = {
@@ -81,7 +81,7 @@ def test_only_callbacks_of_the_step_take_part_and_errors_put_back_too():
 
 
 def test_the_search_ends_when_the_loss_blows_up():
-    found = small_learner().lr_find(end=1e6, steps=200)
+    found = small_learner().lr_find(end=1e6, steps=200, plot=False)
     assert len(found.rates) < 200
     assert found.losses[-1] > 4 * min(found.losses)
 
@@ -97,3 +97,10 @@ def test_a_loss_that_never_falls_is_reported():
         steepest_rate([1e-3] * 6, [1, 2, 3, 4, 5, 6])
     with pytest.raises(ValueError, match=r"0 < start < end and at least 2 steps"):
         RateSweep(start=1.0, end=0.1)
+
+
+def test_the_search_draws_and_says_its_suggestion(tmp_path):
+    lines = []
+    found = small_learner(log=lines).lr_find(steps=30, folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["lr_find.png"]
+    assert f"learning rate: {found.suggestion:.2g}" in lines[-1]

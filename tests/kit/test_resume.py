@@ -14,7 +14,7 @@ from kaggle_kit.events import Callback, CancelFit
 from kaggle_kit.loaders import Data
 from kaggle_kit.random_states import (
     data_generators,
-    peek_inputs,
+    peek_batch,
     random_state,
     restore_random_state,
 )
@@ -150,7 +150,7 @@ def test_peeking_at_a_shuffled_loader_draws_nothing():
         torch.utils.data.TensorDataset(x), 5, shuffle=True
     )
     before = torch.get_rng_state()
-    assert peek_inputs(loader).shape == (5, 1)
+    assert peek_batch(loader)[0].shape == (5, 1)
     assert torch.equal(before, torch.get_rng_state())
 
 
