@@ -4,9 +4,7 @@ The same program as the installed `kaggle-kit`; it runs from a bare checkout wit
 nothing installed, since the tool needs the standard library alone.
 """
 
-import sys
-
-from kernel_builder.cli import main
+from kernel_builder.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

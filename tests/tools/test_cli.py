@@ -92,3 +92,30 @@ def test_a_reader_that_stops_listening_is_no_crash(monkeypatch):
     monkeypatch.setattr(build, "run", fail)
     monkeypatch.setattr(cli.sys, "stderr", Closed())
     assert main(["build", "k.py"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kernel", "code", "out", "err"),
+    [("kernel.py", 0, "built out/build/kernel/kernel.py", ""), ("no.py", 2, "", "no.")],
+)
+def test_a_process_that_ends_at_once_loses_no_output(kernel, code, out, err, tmp_path):
+    (tmp_path / "kernel.py").write_text("print('hello')\n")
+    command = [sys.executable, str(TOOL), "build", kernel]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert out in done.stdout
+    assert err in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_cannot_be_written_is_a_failure(tmp_path):
+    (tmp_path / "kernel.py").write_text("print('hello')\n")
+    command = [sys.executable, str(TOOL), "build", "kernel.py"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 120
+    assert b"No space left" in done.stderr

@@ -144,3 +144,60 @@ def test_a_statement_that_ends_in_a_backslash_is_compared_as_a_tree(tmp_path):
     closure = closure_of(tmp_path, helpers=helpers)
     emitted = emit_flat(closure)
     assert prove(emitted, closure) is emitted
+
+
+# A kept definition, one that goes, and the line of the latter.
+READERS = {
+    "a plain name": ("def gone():\n    pass\n", "def kept():\n    return gone()\n"),
+    "a mangled name": (
+        "def _kept__gone():\n    pass\n",
+        "class kept:\n    def __init__(self):\n        __gone()\n",
+    ),
+    "a name spelled in another way": (
+        "def ﬁt():\n    pass\n",  # the ligature: Python reads `fit`
+        "def kept():\n    return fit()\n",
+    ),
+    "a read of the ligature": (
+        "def fit():\n    pass\n",
+        "def kept():\n    return ﬁt()\n",
+    ),
+    "a name bound through global": (
+        "def gone_too():\n    global gone\n    gone = 1\n",
+        "def kept():\n    return gone\n",
+    ),
+}
+
+
+def proof_of(folder, gone, kept):
+    """Prove a joined text from which the definition `gone` was taken."""
+    kernel = "from helpers import kept\nkept()\n"
+    closure = closure_of(folder, kernel, f"{gone}\n\n{kept}")
+    emitted = emit_flat(closure)
+    rows = list(zip(emitted.text.split("\n"), emitted.lines, strict=False))
+    last = gone.count("\n")
+    left = [
+        (row, origin)
+        for row, origin in rows
+        if origin is None or origin.path != "helpers.py" or origin.line > last
+    ]
+    text = "".join(f"{row}\n" for row, _ in left)
+    lines = tuple(origin for _, origin in left)
+    return prove(replace(emitted, text=text, lines=lines), closure)
+
+
+@pytest.mark.parametrize(("gone", "kept"), READERS.values(), ids=READERS)
+def test_a_name_that_is_read_must_be_there(gone, kept, tmp_path):
+    with pytest.raises(ProofFailed, match=r"`\w+` of helpers\.py is missing"):
+        proof_of(tmp_path, gone, kept)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        'def kept():\n    """Not gone()."""\n',
+        "def kept():\n    gone = 1\n    return gone\n",
+        "def kept():\n    # as gone() did\n    return object.gone\n",
+    ],
+)
+def test_a_word_that_is_no_global_name_is_no_read(kept, tmp_path):
+    assert proof_of(tmp_path, "def gone():\n    pass\n", kept).form == "flat"

@@ -7,34 +7,24 @@ the text reads.
 """
 
 import ast
-import builtins
-import symtable
 import warnings
 from collections.abc import Iterator
 from typing import Final
 
 from kernel_builder.emitted import Emitted, Origin
-from kernel_builder.errors import ToolError
 from kernel_builder.flat_tables import is_skipped
 from kernel_builder.flat_units import statement_lines
 from kernel_builder.modules import MAIN, Closure, Finder, Module, walk_imports
 from kernel_builder.proof_lines import own_lines, used_statements
+from kernel_builder.proof_names import ProofFailed, check_left_out, check_names
+
+__all__ = ["ProofFailed", "prove"]
 
 _DEFINITIONS: Final = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign),
     *(ast.AugAssign, ast.If, ast.Try, ast.Pass, ast.Expr),
 )
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
-
-
-class ProofFailed(ToolError):
-    """The tool's own output is not what it should be: a fault of the tool."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(
-            f"the built text failed its proof: {message}. This is a fault of the tool; "
-            "nothing was written. --form embed may help"
-        )
 
 
 def prove(emitted: Emitted, closure: Closure) -> Emitted:
@@ -49,12 +39,13 @@ def prove(emitted: Emitted, closure: Closure) -> Emitted:
         _parse(emitted.text)
         return emitted
     used = used_statements(emitted, closure)
-    renamed: set[str] = set()
     if used is None:
         tree = _parse(emitted.text)
         _no_local_import(tree.body, closure)
         used = _statements(tree, emitted, closure)
         renamed = {_value_name(node) for node in tree.body if _is_alias(node)}
+        _left_out(used, closure)
+        check_names(emitted, closure, renamed)
     else:
         imported = _all_imports(closure)
         own = _parse("\n".join(own_lines(emitted))).body
@@ -65,8 +56,8 @@ def prove(emitted: Emitted, closure: Closure) -> Emitted:
             body = module.tree.body
             kept = [body[i] for i in range(len(body)) if (module.label, i) in used]
             _no_local_import(kept, closure)
-    _left_out(used, closure)
-    _names(emitted, closure, renamed)
+        _left_out(used, closure)
+        check_left_out(emitted, closure, used, own)
     return emitted
 
 
@@ -228,79 +219,3 @@ def _left_out(used: set[tuple[str, int]], closure: Closure) -> None:
 def _type_alias() -> type[ast.stmt]:
     found: type[ast.stmt] = getattr(ast, "TypeAlias", ast.Pass)  # Python 3.12
     return found
-
-
-def _names(emitted: Emitted, closure: Closure, renamed: set[str]) -> None:
-    """Every global name read is bound in the text, or was bound in no source either."""
-    try:
-        top = _table(emitted.text)
-    except (SyntaxError, ValueError) as error:
-        raise ProofFailed(f"it does not parse: {error}") from None
-    read = _global_reads(top)
-    bound = _bound_names(top)
-    missing = read - bound - set(dir(builtins))
-    if not missing:
-        return
-    # A name that a source reads without binding it is missing there too.
-    sources = [(module, _table(module.text)) for module in closure.everything]
-    bindings = [(module, table, _bound_names(table)) for module, table in sources]
-    for _, table, names in bindings:
-        missing -= _global_reads(table) - names
-    for module, table, names in bindings:
-        names -= _skipped_names(module)
-        lost = sorted(missing & names & (_global_reads(table) | renamed))
-        if lost:
-            raise ProofFailed(f"`{lost[0]}` of {module.label} is missing")
-
-
-def _bound_names(table: symtable.SymbolTable) -> set[str]:
-    names = {s.get_name() for s in table.get_symbols() if _is_bound(s)}
-    return names | _declared_global(table)
-
-
-def _skipped_names(module: Module) -> set[str]:
-    """Names that only blocks bind which never run."""
-    return {
-        alias.asname or alias.name
-        for node in module.tree.body
-        if is_skipped(node, False) and isinstance(node, ast.If)
-        for item, _ in walk_imports(node.body)
-        for alias in item.names
-    }
-
-
-def _table(text: str) -> symtable.SymbolTable:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return symtable.symtable(text, "<built>", "exec")
-
-
-def _is_bound(symbol: symtable.Symbol) -> bool:
-    return symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
-
-
-def _global_reads(table: symtable.SymbolTable) -> set[str]:
-    names: set[str] = set()
-    work = [table]
-    while work:
-        current = work.pop()
-        top = current.get_type() == "module"
-        for symbol in current.get_symbols():
-            if symbol.is_referenced() and (top or symbol.is_global()):
-                names.add(symbol.get_name())
-        work.extend(current.get_children())
-    return names
-
-
-def _declared_global(table: symtable.SymbolTable) -> set[str]:
-    names: set[str] = set()
-    work = list(table.get_children())
-    while work:
-        current = work.pop()
-        names.update(
-            s.get_name()
-            for s in current.get_symbols()
-            if s.is_declared_global() and s.is_assigned()
-        )
-        work.extend(current.get_children())
-    return names
