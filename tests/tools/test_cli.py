@@ -117,5 +117,5 @@ def test_output_that_cannot_be_written_is_a_failure(tmp_path):
         done = subprocess.run(
             command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False
         )
-    assert done.returncode == 120
+    assert done.returncode in (1, 120)  # the latter: Python, at its end
     assert b"No space left" in done.stderr
