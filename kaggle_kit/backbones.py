@@ -1,4 +1,4 @@
-"""Published networks by name, for any number of channels, with local weight files.
+"""Networks by name, the kit's own and published ones, with local weight files.
 
 Nothing is ever downloaded: kernels that submit run without internet. Weights come from
 a file of an attached data set.
@@ -6,12 +6,24 @@ a file of an attached data set.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
+
+from kaggle_kit.paths import find_dataset
+from kaggle_kit.resnets import (
+    mini_resnet,
+    small_resnet,
+    xresnet18,
+    xresnet34,
+    xresnet50,
+)
+
+BACKBONE_SOURCES = ("kit", "torchvision", "timm")
 
 
 def make_backbone(
@@ -24,21 +36,22 @@ def make_backbone(
     log: Callable[[str], None] = print,
     **options: Any,  # noqa: ANN401 - whatever the library's constructor takes
 ) -> nn.Module:
-    """Make a network of torchvision or timm by its name.
+    """Make a network of this kit, torchvision or timm by its name.
 
     Args:
-        name: "resnet18", "densenet121", "efficientnet_b0", ...
+        name: "densenet121", "efficientnet_b0", "small_resnet", ...
         n_classes: number of outputs; the classifier is always new.
         n_channels: channels of the images. Filters of a weight file are summed for one
             channel and repeated for others, so that their response keeps its size.
-        source: "torchvision", "timm", or "auto" for the first of them that knows it.
-        weights: file of a state_dict (.pth, .pt, or .safetensors); random without.
+        source: "kit", "torchvision", "timm", or "auto" for the first that knows it.
+        weights: state_dict (.pth, .pt, .safetensors), see `find_weight_file`; random
+            without.
         log: told what of a weight file was not used.
         **options: passed to the library, for example drop_rate for timm.
 
     Raises:
         ValueError: the name or source is unknown, or the file does not fit the network.
-        FileNotFoundError: there is no such weight file.
+        FileNotFoundError: there is no such weight file; says where to attach it.
     """
     model = _backbone_build(name, n_classes, source, options)
     adapt_first_conv(model, n_channels)
@@ -50,8 +63,14 @@ def make_backbone(
 def _backbone_build(
     name: str, n_classes: int, source: str, options: dict[str, Any]
 ) -> nn.Module:
-    if source not in ("auto", "torchvision", "timm"):
-        raise ValueError(f"source is {source!r}; choose auto, torchvision or timm")
+    if source not in ("auto", *BACKBONE_SOURCES):
+        allowed = ", ".join(BACKBONE_SOURCES)
+        raise ValueError(f"source is {source!r}; choose auto, or one of {allowed}")
+    own = _backbone_own()
+    if source in ("auto", "kit") and name in own:
+        return own[name](n_classes, **options)
+    if source == "kit":
+        raise ValueError(f"the kit has no model {name!r}; it has {', '.join(own)}")
     known = torchvision.models.list_models(module=torchvision.models)
     if source != "timm" and name in known:
         if name in ("googlenet", "inception_v3"):
@@ -74,6 +93,17 @@ def _backbone_build(
     return made
 
 
+def _backbone_own() -> dict[str, Callable[..., nn.Module]]:
+    """The kit's networks, for images of three channels until they are adapted."""
+    return {
+        "small_resnet": partial(small_resnet, n_channels=3),
+        "mini_resnet": partial(mini_resnet, n_channels=3),
+        "xresnet18": xresnet18,
+        "xresnet34": xresnet34,
+        "xresnet50": xresnet50,
+    }
+
+
 def _backbone_timm(name: str) -> Any:  # noqa: ANN401 - an optional module
     try:
         import timm
@@ -87,6 +117,33 @@ def _backbone_timm(name: str) -> Any:  # noqa: ANN401 - an optional module
 def _backbone_few(names: list[str]) -> str:
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(names[:12]) + more
+
+
+def find_weight_file(reference: str | Path, folder: str | Path = "") -> Path:
+    """Find a weight file: a local path, or `owner/slug/file` of an attached dataset.
+
+    Args:
+        reference: for example "somebody/densenet-weights/densenet121.pth".
+        folder: where datasets are mounted, see `find_dataset`.
+
+    Raises:
+        FileNotFoundError: it is neither; says how to attach it.
+    """
+    path = Path(reference)
+    if path.is_file() or path.is_absolute() or len(path.parts) < 3:
+        return _backbone_existing(path)
+    owner, slug, *rest = path.parts
+    return _backbone_existing(find_dataset(f"{owner}/{slug}", folder).joinpath(*rest))
+
+
+def _backbone_existing(path: Path) -> Path:
+    if path.is_file():
+        return path
+    raise FileNotFoundError(
+        f"{path}: no such weight file. Nothing is downloaded: attach a dataset that "
+        "holds it (dataset_sources in kernel-metadata.json) and name the file as "
+        "owner/slug/file, or give its local path"
+    )
 
 
 def adapt_first_conv(model: nn.Module, n_channels: int) -> None:
@@ -157,10 +214,10 @@ def load_backbone_weights(
         log: told which weights were not used.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file; says where to attach it.
         ValueError: the file does not fit the model.
     """
-    state = _backbone_read(Path(path))
+    state = _backbone_read(find_weight_file(path))
     own = model.state_dict()
     first = f"{_backbone_first_conv(model)[0]}.weight"
     if first in state and state[first].ndim == 4:
@@ -209,8 +266,6 @@ def _backbone_head(model: nn.Module) -> str:
 
 
 def _backbone_read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weight file")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

@@ -1,6 +1,6 @@
 """One body, several classifiers: networks that predict several labels at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kaggle_kit.backbones import make_backbone
 from kaggle_kit.layers import AdaptiveConcatPool2d, make_activation
+from kaggle_kit.losses import split_heads
 
 _HEADS_NAMES = ("fc", "classifier", "head", "heads")
 
@@ -77,14 +78,14 @@ def make_multi_head(
     dropout: float = 0.5,
     **options: Any,  # noqa: ANN401 - whatever the library's constructor takes
 ) -> MultiHeadNet:
-    """Make a several-headed network on a torchvision or timm body.
+    """Make a several-headed network on a body of the kit, torchvision or timm.
 
     Args:
         name: of the network, as for `make_backbone`.
         sizes: classes of each head.
         n_channels: channels of the images.
-        weights: local file of a state_dict for the body; random without.
-        source: "torchvision", "timm" or "auto".
+        weights: state_dict for the body, see `find_weight_file`; random without.
+        source: see `make_backbone`.
         hidden: width of the heads' hidden layer.
         dropout: in the heads.
         **options: passed to the library.
@@ -124,7 +125,7 @@ class FeatureBody(nn.Module):
 
 
 def feature_body(model: nn.Module) -> nn.Module:
-    """Take the convolutional part of a torchvision or timm network.
+    """Take the convolutional part of a network from `make_backbone`.
 
     DenseNets end with their last norm, without the ReLU that torchvision calls after
     it, as the Bengali.AI starters have it.
@@ -170,3 +171,52 @@ def count_features(body: nn.Module, n_channels: int) -> int:
             "choose a convolutional network"
         )
     return int(square[1])
+
+
+def head_probabilities(
+    sizes: Sequence[int],
+) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """An activation for `get_preds`: a softmax over the classes of each head.
+
+    >>> half = head_probabilities((2, 1))(torch.zeros(1, 3))
+    >>> [head.tolist() for head in half]
+    [[[0.5, 0.5]], [[1.0]]]
+
+    Args:
+        sizes: classes of each head, in the order of the logits.
+
+    Returns:
+        A function from logits (B, sum of sizes) to one (B, size) float32 per head.
+    """
+
+    def activate(logits: Tensor) -> tuple[Tensor, ...]:
+        heads = split_heads(logits, sizes)
+        return tuple(torch.softmax(head.float(), dim=1) for head in heads)
+
+    return activate
+
+
+def body_and_heads(
+    weight_decays: Sequence[float] = (0.0, 0.0),
+) -> Callable[[nn.Module], list[dict[str, Any]]]:
+    """A splitter: the body's parameters first, then those of the heads.
+
+    With it `lr=slice(2e-3, 1e-2)` trains the body, which may be pretrained, with the
+    smaller rate.
+
+    Args:
+        weight_decays: of the body and of the heads.
+    """
+    body_decay, heads_decay = weight_decays
+
+    def split(model: nn.Module) -> list[dict[str, Any]]:
+        if not isinstance(model, MultiHeadNet):
+            raise TypeError(
+                f"body_and_heads splits a MultiHeadNet, not a {type(model).__name__}"
+            )
+        return [
+            {"params": list(model.body.parameters()), "weight_decay": body_decay},
+            {"params": list(model.heads.parameters()), "weight_decay": heads_decay},
+        ]
+
+    return split

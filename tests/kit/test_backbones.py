@@ -8,7 +8,11 @@ import torch
 import torchvision
 from torch import nn
 
-from kaggle_kit.backbones import channel_weights, make_backbone
+from kaggle_kit.backbones import (
+    channel_weights,
+    find_weight_file,
+    make_backbone,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +98,31 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ValueError, match=r"list.pth holds no state_dict"):
         make_backbone("resnet18", 5, weights=tmp_path / "list.pth")
-    with pytest.raises(FileNotFoundError, match=r"none.pth: no such weight file"):
+    with pytest.raises(FileNotFoundError, match=r"none.pth: no such .* attach a data"):
         make_backbone("resnet18", 5, weights=tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("layout", ["datasets/somebody/nets", "nets"])
+def test_weight_files_come_from_attached_datasets(layout, tmp_path):
+    path = tmp_path / layout / "deep" / "net.pth"
+    path.parent.mkdir(parents=True)
+    net = make_backbone("small_resnet", 4, 1)
+    torch.save(net.state_dict(), path)
+    assert find_weight_file("somebody/nets/deep/net.pth", tmp_path) == path
+    assert find_weight_file(path) == path
+    with pytest.raises(FileNotFoundError, match=r"none.pth: no such weight file.*owne"):
+        find_weight_file("somebody/nets/none.pth", tmp_path)
+    with pytest.raises(FileNotFoundError, match="'somebody/gone' to dataset_sources"):
+        find_weight_file("somebody/gone/net.pth", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["small_resnet", "xresnet18"])
+def test_the_kits_own_networks_have_names_too(name):
+    for n_channels in (1, 3):
+        model = make_backbone(name, 6, n_channels, source="kit").eval()
+        assert model(torch.randn(1, n_channels, 48, 48)).shape == (1, 6)
+    with pytest.raises(ValueError, match="the kit has no model 'resnet18'; it has sma"):
+        make_backbone("resnet18", 6, source="kit")
 
 
 def test_unknown_names_and_sources_are_refused(monkeypatch):

@@ -10,11 +10,15 @@ from torch import nn
 
 from kaggle_kit.heads import (
     MultiHeadNet,
+    body_and_heads,
     count_features,
     feature_body,
+    head_probabilities,
     make_multi_head,
 )
+from kaggle_kit.lookahead import over9000
 from kaggle_kit.losses import MultiHeadLoss, split_heads
+from kaggle_kit.optimizers import make_optimizer
 
 SIZES = (168, 11, 7)
 
@@ -41,9 +45,14 @@ def test_the_heads_are_those_of_the_starter_and_all_of_them_learn():
 
 @pytest.mark.parametrize(
     ("name", "n_features"),
-    [("densenet121", 1024), ("resnet18", 512), ("mobilenet_v3_small", 576)],
+    [
+        ("densenet121", 1024),
+        ("resnet18", 512),
+        ("mobilenet_v3_small", 576),
+        ("small_resnet", 256),
+    ],
 )
-def test_bodies_of_torchvision(name, n_features):
+def test_bodies_of_torchvision_and_the_kit(name, n_features):
     model = make_multi_head(name, (4, 3), hidden=8)
     assert model.heads[0][3].num_features == 2 * n_features
     assert model.eval()(torch.randn(1, 1, 32, 48)).shape == (1, 7)
@@ -94,3 +103,29 @@ def test_transformers_and_missing_sizes_are_refused():
     assert body[0].training
     assert float(body[0].running_var) == 1.0
     assert isinstance(feature_body(torchvision.models.resnet18()), nn.Sequential)
+
+
+def test_any_number_of_heads_has_its_own_probabilities():
+    for sizes in [(5,), (3, 2), (2, 3, 4, 5)]:
+        model = MultiHeadNet(nn.Conv2d(1, 3, 3), 3, sizes, hidden=4).eval()
+        logits = model(torch.randn(2, 1, 5, 5))
+        heads = head_probabilities(sizes)(logits.to(torch.bfloat16))
+        assert [head.shape for head in heads] == [(2, size) for size in sizes]
+        for head in heads:
+            assert head.dtype == torch.float32
+            torch.testing.assert_close(head.sum(1), torch.ones(2))
+    first = head_probabilities((3, 2))(torch.arange(5.0)[None])[0]
+    torch.testing.assert_close(first, torch.softmax(torch.arange(3.0), 0)[None])
+
+
+def test_body_and_heads_have_rates_and_weight_decays_of_their_own():
+    model = MultiHeadNet(nn.Conv2d(1, 3, 3), 3, (4, 2), hidden=4)
+    split = body_and_heads((1e-3, 1e-2))
+    optimizer = make_optimizer(model, over9000, (2e-3, 1e-2), split)
+    body, heads = optimizer.param_groups
+    assert (body["lr"], body["weight_decay"]) == (2e-3, 1e-3)
+    assert (heads["lr"], heads["weight_decay"]) == (1e-2, 1e-2)
+    assert {id(p) for p in body["params"]} == {id(p) for p in model.body.parameters()}
+    assert len(heads["params"]) == len(list(model.heads.parameters()))
+    with pytest.raises(TypeError, match="splits a MultiHeadNet, not a Linear"):
+        split(nn.Linear(2, 2))
