@@ -22,39 +22,16 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_kit.paths import atomic_file
-from kaggle_kit.preprocess import read_idx, write_pixel_csv
+from kaggle_kit.preprocess import read_idx_part, write_pixel_csv
 
 SLUG = "digit-recognizer"
 TRAIN_ROWS = 42_000
 PARTS = ("train", "t10k")
 
 
-def read_part(folder: Path, part: str) -> tuple[npt.NDArray[np.uint8], ...]:
-    """Images (N, H, W) and labels (N,) of one part, compressed or not.
-
-    Raises:
-        FileNotFoundError: neither NAME nor NAME.gz exists.
-        ValueError: as many images as labels are expected.
-    """
-    arrays = []
-    for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
-        paths = [folder / name, folder / f"{name}.gz"]
-        found = next((path for path in paths if path.is_file()), None)
-        if found is None:
-            raise FileNotFoundError(f"{folder} holds neither {name} nor {name}.gz")
-        arrays.append(read_idx(found))
-    images, labels = arrays
-    if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"{folder}: {part} has images of shape {images.shape} and labels of shape "
-            f"{labels.shape}"
-        )
-    return images, labels
-
-
 def read_all(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """All images and labels, the training part first."""
-    images, labels = zip(*(read_part(folder, part) for part in PARTS), strict=True)
+    images, labels = zip(*(read_idx_part(folder, part) for part in PARTS), strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
 

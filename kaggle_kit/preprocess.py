@@ -205,6 +205,39 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
+def read_idx_part(
+    folder: str | Path, part: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Read images and labels of one part of an MNIST-like data set.
+
+    Args:
+        folder: holds PART-images-idx3-ubyte and PART-labels-idx1-ubyte, each as it is
+            or as NAME.gz.
+        part: "train" or "t10k".
+
+    Returns:
+        Images (N, H, W) and labels (N,), both uint8.
+
+    Raises:
+        FileNotFoundError: neither NAME nor NAME.gz exists.
+        ValueError: a bad file, or other images than labels.
+    """
+    arrays = []
+    for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
+        paths = [Path(folder) / name, Path(folder) / f"{name}.gz"]
+        found = next((path for path in paths if path.is_file()), None)
+        if found is None:
+            raise FileNotFoundError(f"{folder} holds neither {name} nor {name}.gz")
+        arrays.append(read_idx(found))
+    images, labels = arrays
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{folder}: {part} has images of shape {images.shape} and labels of shape "
+            f"{labels.shape}"
+        )
+    return images, labels
+
+
 # ----------------------------------------------------------------- channel statistics
 
 

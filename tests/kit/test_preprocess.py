@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from kaggle_kit.preprocess import (
     image_stats,
     read_idx,
+    read_idx_part,
     read_pixel_csv,
     write_pixel_csv,
 )
@@ -397,6 +398,19 @@ def test_a_bad_idx_file_is_refused(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_idx(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_part_is_read_with_its_labels(tmp_path):
+    images, labels = random_images(5), np.arange(5, dtype=np.uint8)
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(idx_bytes(images))
+    )
+    with pytest.raises(FileNotFoundError, match="holds neither t10k-labels-idx1-ubyte"):
+        read_idx_part(tmp_path, "t10k")
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+    read = read_idx_part(tmp_path, "t10k")
+    np.testing.assert_array_equal(read[0], images)
+    np.testing.assert_array_equal(read[1], labels)
 
 
 # ------------------------------------------------------------------ channel statistics
