@@ -49,7 +49,7 @@ def _folds_shuffled(codes: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:
 
 
 def stratified_folds(
-    labels: npt.ArrayLike, n_folds: int = 5, seed: int = 42
+    labels: npt.ArrayLike, n_folds: int = 5, seed: int = 42, rare: bool = False
 ) -> npt.NDArray[np.int64]:
     """Give every row the number of the fold in which it is validated.
 
@@ -64,17 +64,22 @@ def stratified_folds(
         labels: (N,) labels of any kind.
         n_folds: At least 2.
         seed: Same labels and seed, same folds.
+        rare: Take classes with fewer rows than folds too; some folds then lack them.
 
     Returns:
         (N,) int64, values 0 to `n_folds - 1`.
 
     Raises:
-        ValueError: missing labels, or a class with fewer rows than folds.
+        ValueError: missing labels, or a class with fewer rows than folds; fewer rows
+            than folds in all.
     """
     if n_folds < 2:
         raise ValueError(f"n_folds must be at least 2, got {n_folds}")
     classes, codes = _folds_classes(labels)
-    _folds_require(classes, codes, n_folds, f"n_folds={n_folds}")
+    if not rare:
+        _folds_require(classes, codes, n_folds, f"n_folds={n_folds}")
+    if len(codes) < n_folds:
+        raise ValueError(f"{len(codes)} rows are too few for n_folds={n_folds}")
     folds = np.empty(len(codes), np.int64)
     folds[_folds_shuffled(codes, seed)] = np.arange(len(codes)) % n_folds
     return folds

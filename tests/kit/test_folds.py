@@ -34,6 +34,22 @@ def test_folds_differ_by_at_most_one_row_in_every_class_and_in_total(
     assert np.ptp(table.sum(axis=0)) <= 1
 
 
+@given(
+    counts=class_counts.filter(lambda counts: sum(counts) >= 7),
+    n_folds=st.integers(2, 7),
+    seed=seeds,
+)
+def test_rare_classes_are_dealt_out_where_that_is_asked_for(counts, n_folds, seed):
+    labels = shuffled_labels(counts, seed)
+    folds = stratified_folds(labels, n_folds, seed, rare=True)
+    assert set(folds.tolist()) == set(range(n_folds))
+    table = pd.crosstab(labels, folds).to_numpy()
+    assert (table.max(axis=1) - table.min(axis=1)).max() <= 1
+    assert np.ptp(table.sum(axis=0)) <= 1
+    with pytest.raises(ValueError, match="3 rows are too few for n_folds=4"):
+        stratified_folds([0, 1, 2], 4, rare=True)
+
+
 @given(counts=class_counts, n_folds=st.integers(2, 5), seed=seeds)
 def test_folds_stratify_as_scikit_learn_does(counts, n_folds, seed):
     labels = shuffled_labels([c + n_folds for c in counts], seed)

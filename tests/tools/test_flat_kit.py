@@ -19,6 +19,7 @@ MODULES = sorted(path.stem for path in KIT.glob("*.py") if path.stem != "__init_
 # What the kit does that a user's module may not, read and found harmless: the class of
 # a value is compared, called or named in an error, and never shown on success.
 REVIEWED = {
+    "kaggle_kit/backbones.py",  # networks by name
     "kaggle_kit/checkpoint.py",  # error classes of pickle; the type of a refused value
     "kaggle_kit/config.py",  # the types of CFG's fields, to read the command line
     "kaggle_kit/distributed.py",  # starts the running file again, whichever that is
