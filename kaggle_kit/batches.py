@@ -2,11 +2,12 @@
 
 Keeping the whole data set on the device as uint8 (47 MB for 60,000 MNIST digits) and
 normalising and augmenting there, on whole batches, is what makes training fast: no
-worker processes, no per-image Python. A torch DataLoader works in the same place for
-data that does not fit.
+worker processes, no per-image Python. `kaggle_kit.image_files` has batches of images
+that stay on the disk; a torch DataLoader works in the same place too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor
 _BATCHES_ORDER, _BATCHES_DRAWS = 0, 1
 
 
-class DeviceBatches:
-    """Iterable of batches from images that stay on the device as uint8.
+class ImageBatches:
+    """What all batches of images share: order, labels, augmentation, normalisation.
 
     Yields `(x, y)`, or `x` alone without labels. x: (B, C, H, W) float32, augmented in
     [0, 1] and then normalised; y: (B,) int64, or (B, heads) for several labels.
@@ -26,11 +27,11 @@ class DeviceBatches:
     the uninterrupted one. Without it every new iteration goes on to the next epoch.
 
     Args:
-        images: (N, H, W) or (N, H, W, C) uint8, numpy or torch; on a CPU the memory is
-            shared, not copied.
+        n_images: of one pass.
+        channels: of the images, 1 or 3 mostly.
         labels: (N,) or (N, heads) integers, or float targets; None when there are none.
         batch_size: images per batch; the last one may be shorter.
-        device: where images, labels and batches live.
+        device: where labels and batches live.
         mean: of the pixels in [0, 1] units, one number or one per channel.
         std: likewise, above 0.
         augment: `(x (B, C, H, W) in [0, 1], generator) -> x`, see `kaggle_kit.augment`.
@@ -40,13 +41,13 @@ class DeviceBatches:
         memory_format: of x; channels_last is the faster one for convolutions.
 
     Raises:
-        ValueError: images, labels, mean or std do not fit each other.
-        TypeError: the images are not uint8.
+        ValueError: labels, mean or std do not fit the images.
     """
 
     def __init__(
         self,
-        images: np.ndarray | Tensor,
+        n_images: int,
+        channels: int,
         labels: np.ndarray | Tensor | Sequence[int] | None = None,
         *,
         batch_size: int,
@@ -59,19 +60,16 @@ class DeviceBatches:
         drop_last: bool = False,
         memory_format: torch.memory_format = torch.channels_last,
     ) -> None:
-        self.device = torch.device(device)
-        self.images = _batches_images(images).to(self.device)  # (N, H, W, C) uint8
-        self.labels = _batches_labels(labels, len(self.images), self.device)
+        self.device, self.n_images = torch.device(device), n_images
+        self.labels = _batches_labels(labels, n_images, self.device)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give 1 or more")
         if seed < 0:
             raise ValueError(f"seed is {seed}; give 0 or more")
-        if drop_last and batch_size > len(self.images):
+        if drop_last and batch_size > n_images:
             raise ValueError(
-                f"drop_last leaves no batch: {len(self.images)} images, "
-                f"batch_size {batch_size}"
+                f"drop_last leaves no batch: {n_images} images, batch_size {batch_size}"
             )
-        channels = self.images.shape[-1]
         self.mean = _batches_statistic("mean", mean, channels, self.device)
         self.std = _batches_statistic("std", std, channels, self.device)
         if not bool((self.std > 0).all()):
@@ -83,15 +81,13 @@ class DeviceBatches:
 
     def __len__(self) -> int:
         """Count the batches of one pass."""
-        full, rest = divmod(len(self.images), self.batch_size)
+        full, rest = divmod(self.n_images, self.batch_size)
         return full + (1 if rest and not self.drop_last else 0)
 
     @property
     def n_items(self) -> int:
         """Count the images of one pass, without those that drop_last leaves out."""
-        if self.drop_last:
-            return len(self) * self.batch_size
-        return len(self.images)
+        return len(self) * self.batch_size if self.drop_last else self.n_images
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of `epoch` (counted from 0)."""
@@ -104,22 +100,31 @@ class DeviceBatches:
         order = self.order(epoch).to(self.device)
         generator = torch.Generator(self.device)
         generator.manual_seed(_batches_stream(self.seed, epoch, _BATCHES_DRAWS))
-        for chosen in torch.split(order[: self.n_items], self.batch_size):
-            x = self.inputs(chosen, generator)
+        parts = torch.split(order[: self.n_items], self.batch_size)
+        for chosen, pixels in zip(parts, self.pixels(parts), strict=True):
+            x = self.inputs(pixels, generator)
             yield x if self.labels is None else (x, self.labels[chosen])
 
     def order(self, epoch: int) -> Tensor:
         """Give the image indices in the order of this epoch: (N,) int64 on the CPU."""
         if not self.shuffle:
-            return torch.arange(len(self.images))
+            return torch.arange(self.n_images)
         generator = torch.Generator()
         generator.manual_seed(_batches_stream(self.seed, epoch, _BATCHES_ORDER))
         # Drawn on the CPU, so that every device sees the same order.
-        return torch.randperm(len(self.images), generator=generator)
+        return torch.randperm(self.n_images, generator=generator)
 
-    def inputs(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
-        """Make the model's input from images by index: (B, C, H, W) float32."""
-        x = self.images[chosen].permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+    def pixels(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Give each batch's images, (B, H, W, C) uint8 on the device.
+
+        Args:
+            parts: (B,) int64 indices of every batch of a pass, on the device.
+        """
+        raise NotImplementedError
+
+    def inputs(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Make the model's input, (B, C, H, W) float32, of (B, H, W, C) uint8."""
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
         if self.augment is not None:
             x = self.augment(x, generator)
         return self.normalise(x).contiguous(memory_format=self.memory_format)
@@ -131,6 +136,40 @@ class DeviceBatches:
     def denormalise(self, x: Tensor) -> Tensor:
         """Turn what the model sees back into (B, C, H, W) in [0, 1] units."""
         return x * self.std.to(x.device) + self.mean.to(x.device)
+
+
+class DeviceBatches(ImageBatches):
+    """Iterable of batches from images that stay on the device as uint8.
+
+    Args:
+        images: (N, H, W) or (N, H, W, C) uint8, numpy or torch; on a CPU the memory is
+            shared, not copied.
+        labels: see `ImageBatches`, as the options.
+        device: where images, labels and batches live.
+        **options: of `ImageBatches`: batch_size, mean, std, augment, shuffle, seed,
+            drop_last and memory_format.
+
+    Raises:
+        ValueError: images, labels, mean or std do not fit each other.
+        TypeError: the images are not uint8.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray | Tensor,
+        labels: np.ndarray | Tensor | Sequence[int] | None = None,
+        *,
+        device: torch.device | str,
+        **options: Any,  # noqa: ANN401 - see the docstring
+    ) -> None:
+        self.images = _batches_images(images).to(device)  # (N, H, W, C) uint8
+        n_images, channels = len(self.images), self.images.shape[-1]
+        super().__init__(n_images, channels, labels, device=device, **options)
+
+    def pixels(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Give each batch's images by their indices."""
+        for chosen in parts:
+            yield self.images[chosen]
 
 
 def _batches_tensor(values: np.ndarray | Tensor | Sequence[int]) -> Tensor:
