@@ -5,32 +5,33 @@ origin is the first import of the same thing, in the order Python would have run
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from kernel_builder.emitted import Emitted, Origin
 from kernel_builder.modules import MAIN, Closure, Module, absolute_base
 
 _Item = tuple[str, str]  # module, and the name taken from it
+# A line of an import as `flat_imports` writes it, on one line or a name a line.
+_IMPORTING: Final = re.compile(r"(?:import|from) |    \w+(?: as \w+)?,$|\)$")
 
 
 def with_import_origins(emitted: Emitted, closure: Closure) -> Emitted:
     """Give a flat file's own import lines the places that they stand for."""
     rows = emitted.text.split("\n")
     lines = list(emitted.lines)
-    places: dict[_Item, Origin] | None = None
-    for number, row in enumerate(rows):
-        if not row.startswith(("import ", "from ")) or lines[number] is not None:
-            continue
-        if places is None:
-            places = _places(closure)
-        end = number + 1
-        if row.endswith("("):
-            end = rows.index(")", number) + 1
-        node = ast.parse("\n".join(rows[number:end])).body[0]
+    own = [
+        "" if lines[number] or not _IMPORTING.match(row) else row
+        for number, row in enumerate(rows[:-1])
+    ]
+    places = _places(closure) if any(own) else {}
+    for node in ast.parse("\n".join(own)).body:
         found = [places[item] for item in _items(node, "") if item in places]
         if found:
-            lines[number:end] = [found[0]] * (end - number)
+            end = node.end_lineno or node.lineno
+            lines[node.lineno - 1 : end] = [found[0]] * (end - node.lineno + 1)
     return replace(emitted, lines=tuple(lines))
 
 

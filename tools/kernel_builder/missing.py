@@ -68,7 +68,7 @@ def _check_from(
         # Every module has some names with two underscores without binding them.
         if name == "*" or name[:2] == "__" or finder.find(f"{base}.{name}") is not None:
             continue
-        if not _holds_word(target.text, name) and not _is_patched(name, modules):
+        if not holds_word(target.text, name) and not _is_patched(name, modules):
             raise UsageError(
                 f"{place}: cannot import {name!r} from {base}: {target.label} does "
                 "not define it"
@@ -106,7 +106,8 @@ def _is_kit(module: Module) -> bool:
     return module.name.split(".")[0] == KIT
 
 
-def _holds_word(text: str, name: str) -> bool:
+def holds_word(text: str, name: str) -> bool:
+    """Say whether a name stands in a text as a word of its own."""
     at = text.find(name)
     while at >= 0:
         end = at + len(name)

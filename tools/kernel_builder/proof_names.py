@@ -19,10 +19,10 @@ from kernel_builder.emitted import Emitted
 from kernel_builder.errors import ToolError
 from kernel_builder.flat_tables import is_skipped
 from kernel_builder.flat_units import statement_lines
+from kernel_builder.missing import holds_word
 from kernel_builder.modules import Closure, Module, walk_imports
 from kernel_builder.proof_lines import Used
 
-_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What `__name` in a class stands for.
 _MANGLED: Final = re.compile(r"_[^_].*__")
 
@@ -52,36 +52,39 @@ def check_left_out(
             if (module.label, number) in used:
                 there |= _surely_bound(node)
             else:
-                gone |= _perhaps_bound(node)
+                gone |= _perhaps_bound(module, node)
     lost = gone - there
     if any(not name.isascii() or _MANGLED.match(name) for name in lost):
         check_names(emitted, closure, set())  # spelled in more ways than one
-    elif lost & _words(emitted.text) and _is_read(lost, closure, used):
+    elif _is_read(_words_of(emitted.text, lost), closure, used):
         check_names(emitted, closure, set())
 
 
-def _words(text: str) -> set[str]:
-    """Give every word that may be an ASCII name; the compiler normalises, as NFKC."""
+def _words_of(text: str, names: set[str]) -> set[str]:
+    """Give the names that are words of a text; the compiler normalises it, as NFKC."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return set(_WORD.findall(text))
+    return {name for name in names if name in text and holds_word(text, name)}
 
 
 def _is_read(names: set[str], closure: Closure, used: Used) -> bool:
     """Say whether a kept statement reads one of these names as a global."""
     for module in closure.everything:
-        if names.isdisjoint(_words(module.text)):
+        if not _words_of(module.text, names):
             continue
         for number, node in enumerate(module.tree.body):
             if (module.label, number) not in used:
                 continue
-            first, last = statement_lines(node)
-            text = "\n".join(module.source.lines[first - 1 : last])
-            if names.isdisjoint(_words(text)) or not _mentions(node, names):
-                continue
-            if names & _global_reads(_table(text)):
+            text = _text_of(module, node)
+            found = _words_of(text, names)
+            if found and _mentions(node, found) and found & _global_reads(_table(text)):
                 return True
     return False
+
+
+def _text_of(module: Module, node: ast.stmt) -> str:
+    first, last = statement_lines(node)
+    return "\n".join(module.source.lines[first - 1 : last])
 
 
 def _mentions(node: ast.stmt, names: set[str]) -> bool:
@@ -102,14 +105,16 @@ def _surely_bound(node: ast.stmt) -> set[str]:
     return set()
 
 
-def _perhaps_bound(node: ast.stmt) -> set[str]:
+def _perhaps_bound(module: Module, node: ast.stmt) -> set[str]:
     """Give every name that a statement may bind in its module."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return set(_imported(node))
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return set()
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name, *_bound_from_within(node)}
+        text = _text_of(module, node)
+        outward = "global" in text or ":=" in text
+        return {node.name, *(_bound_from_within(node) if outward else ())}
     return {name for item in ast.walk(node) for name in _binds(item)}
 
 
