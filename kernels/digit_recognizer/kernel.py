@@ -21,7 +21,6 @@ from kaggle_kit.device import choose_device
 from kaggle_kit.evaluate import evaluate_predictions, write_scores
 from kaggle_kit.folds import stratified_folds
 from kaggle_kit.galleries import plot_top_losses, show_batch, show_images
-from kaggle_kit.inference import get_preds
 from kaggle_kit.learner import Learner
 from kaggle_kit.metrics import accuracy
 from kaggle_kit.models import DigitResNet
@@ -83,15 +82,12 @@ show_images(images, labels, folder=out)
 
 # %%
 batches = partial(
-    DeviceBatches,
-    batch_size=cfg.batch_size,
-    device=device,
-    mean=mean,
-    std=std,
-    seed=cfg.seed,
+    DeviceBatches, batch_size=cfg.batch_size, device=device, mean=mean, std=std
 )
 warp = RandomAffine(rotate=12, translate=0.1, zoom=0.1)
-train_batches = batches(images[~valid], labels[~valid], augment=warp, shuffle=True)
+train_batches = batches(
+    images[~valid], labels[~valid], augment=warp, shuffle=True, seed=cfg.seed
+)
 valid_batches = batches(images[valid], labels[valid])
 show_batch(train_batches, folder=out)
 learner = Learner(
@@ -118,7 +114,7 @@ plot_history(learner.history, folder=out)
 # ## Where it errs
 
 # %%
-probabilities = get_preds(learner.model, valid_batches, device)
+probabilities = learner.get_preds(valid_batches)
 evaluation = evaluate_predictions(probabilities, labels[valid])
 print("validation:", evaluation.describe())
 scores = {"valid_accuracy": evaluation.accuracy, "valid_loss": evaluation.loss}
@@ -131,6 +127,6 @@ plot_top_losses(images[valid], evaluation, folder=out)
 # Checked against sample_submission.csv before it is written.
 
 # %%
-probabilities = get_preds(learner.model, batches(test.images), device)
+probabilities = learner.get_preds(batches(test.images))
 path = write_submission(probabilities.argmax(1), data / "sample_submission.csv", out)
 print(f"wrote {path}")
