@@ -80,6 +80,7 @@ class StandIn:
         self.tokens: dict[str, str] = {}
         self.page_size = 20
         self.pins_versions = True
+        self.tells_versions = True
         self.polls_queued = 1
         self.slow: dict[str, float] = {}  # seconds that an answer takes
         self.quota = {"timeUsed": "3600s", "totalTimeAllowed": "108000s"}
@@ -144,10 +145,11 @@ class StandIn:
         version.request = body
         version.stage = "QUEUED"
         threading.Thread(target=self._execute, args=(version,), daemon=True).start()
+        number = {"versionNumber": version.number} if self.tells_versions else {}
         return {
             "ref": f"/code/{kernel}",
             "url": f"https://www.kaggle.com/code/{kernel}",
-            "versionNumber": version.number,
+            **number,
             "kernelId": 12345,
         }
 

@@ -222,6 +222,30 @@ def test_a_lost_answer_is_not_pushed_again_where_nothing_shows_the_source(
     assert len(kaggle.kernels["tester/my-kernel"]) == 1
 
 
+def test_a_version_that_kaggle_does_not_tell_is_known_by_its_log(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.tells_versions = False
+    kaggle.fail("GetKernel", status=404, times=99)
+    result = desk.push()
+    assert result.code == 0, result.text
+    assert "does not tell the version" in result.out
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+    # Picked up later: still of no number, still not taken for a lost push.
+    assert desk.run("fetch").code == 0
+    assert "complete" in desk.run("runs").out
+
+
+def test_a_version_that_the_answer_lacks_is_read_from_the_kernel(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.tells_versions = False
+    kaggle.add_version("tester/my-kernel")
+    result = desk.push("--force")
+    assert result.code == 0, result.text
+    assert "version 2: COMPLETE" in result.out
+
+
 def test_a_server_that_hangs_is_given_up(desk: Desk, kaggle: StandIn):
     kaggle.fail("SaveKernel", hang=60)
     result = desk.push("--call-timeout", "1.5")

@@ -116,11 +116,78 @@ def test_a_submission_that_was_not_made_is_a_failure(pushed: Desk, kaggle: Stand
     assert "no such submission is listed" in result.err
 
 
+def test_a_run_is_handed_in_once_unless_it_is_wanted_again(
+    pushed: Desk, kaggle: StandIn
+):
+    kaggle.scores = [{"status": "PENDING"}]
+    assert pushed.run("submit", "-m", "one", "--no-wait").code == 0
+    kaggle.submissions[777] = [{"status": "COMPLETE", "publicScore": "0.7"}]
+    result = pushed.run("submit", "-m", "one")
+    assert result.code == 0, result.text
+    assert "handed in already (ref 777); --again" in result.out
+    assert "public score 0.7" in result.out
+    assert len(kaggle.asked("CreateSubmission")) == 1
+    kaggle.scores = [{"status": "COMPLETE", "publicScore": "0.8"}]
+    assert "public score 0.8" in pushed.run("submit", "-m", "one", "--again").out
+    assert len(kaggle.asked("CreateSubmission")) == 2
+
+
+def test_another_competition_is_another_submission(pushed: Desk, kaggle: StandIn):
+    assert pushed.run("submit", "-m", "one").code == 0
+    assert pushed.run("submit", "-m", "one", "--competition", "letters").code == 0
+    sent = kaggle.asked("CreateSubmission")
+    assert [one["competitionName"] for one in sent] == ["digits", "letters"]
+
+
+def test_a_submission_of_the_same_words_is_not_taken_for_a_lost_one(
+    pushed: Desk, kaggle: StandIn
+):
+    """Two runs, one message, a minute apart: the list holds the older one only."""
+    assert pushed.run("submit", "-m", "same words").code == 0
+    assert pushed.push("--force").code == 0
+    kaggle.fail("CreateSubmission", status=500)
+    result = pushed.run("submit", "-m", "same words")
+    assert result.code == 8
+    assert "no such submission is listed" in result.err
+
+
+def test_a_refused_submission_may_be_sent_again(pushed: Desk, kaggle: StandIn):
+    kaggle.fail("CreateSubmission", status=400)
+    assert pushed.run("submit", "-m", "x").code == 5
+    result = pushed.run("submit", "-m", "x")
+    assert result.code == 0, result.text
+    assert "broken off" not in result.out
+
+
+def test_a_list_that_cannot_be_read_stops_a_second_submission(
+    pushed: Desk, kaggle: StandIn
+):
+    kaggle.fail("CreateSubmission", status=500, after=True)
+    kaggle.fail("ListSubmissions", status=404, times=2)
+    for _ in range(2):
+        result = pushed.run("submit", "-m", "x")
+        assert result.code == 8
+        assert "competitions/digits/submissions before you submit again" in result.err
+    assert len(kaggle.asked("CreateSubmission")) == 1
+
+
+def test_a_version_without_a_number_is_no_code_submission(desk: Desk, kaggle: StandIn):
+    desk.write(competition_sources=["digits"])
+    kaggle.tells_versions = False
+    kaggle.fail("GetKernel", status=404, times=9)
+    assert desk.push().code == 0
+    result = desk.run("submit", "-m", "x", "--code")
+    assert result.code == 2
+    assert "takes a version by its number" in result.err
+    assert desk.run("submit", "-m", "x", "--file").code == 0
+
+
 def test_a_score_that_does_not_come_ends_at_the_deadline(pushed: Desk, kaggle: StandIn):
     kaggle.scores = [{"status": "PENDING"}]
     result = pushed.run("submit", "-m", "x", "--deadline", "0.05")
     assert result.code == 7
     assert "not scored yet" in result.err
+    assert "waits on without handing in again" in result.err
 
 
 def test_without_a_competition_there_is_nowhere_to_submit(desk: Desk):

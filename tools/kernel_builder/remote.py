@@ -173,25 +173,37 @@ def bundle_run(args: argparse.Namespace, project: Project, run: Run) -> Located:
 def find_version(
     client: KaggleClient, project: Project, run: Run, patience: Patience
 ) -> Run:
-    """The version of a push whose answer was lost: the source on Kaggle bears its id.
+    """The version of a push that was not told it: the source on Kaggle bears its id.
+
+    A push that Kaggle is known to have taken goes without a number where none is to be
+    had; its log proves whose run it is.
 
     Raises:
-        UsageError: the newest version on Kaggle is not of this push.
+        UsageError: the push was broken off, and Kaggle does not show it.
         ToolError: Kaggle did not answer.
     """
     try:
         latest = ask(client, "kernel", patience, kernel=run.kernel)
     except CallError as failure:
-        if not failure.absent:
+        if not (failure.absent or run.taken):
             raise as_error(failure, f"looking for {run.kernel}") from failure
         latest = {"version": None, "source": ""}
-    if run.run_id not in latest["source"] or not latest["version"]:
-        raise UsageError(
-            f"{run.kernel}: the push {run.run_id} was broken off, and the newest "
-            "version on Kaggle is not of it; push again"
+    if run.run_id in latest["source"] and latest["version"]:
+        record_event(project.root, run.run_id, "pushed", version=latest["version"])
+        return replace(run, version=latest["version"])
+    if run.taken:
+        patience.log(
+            f"note: Kaggle does not tell the version of run {run.run_id}; its log will "
+            "show which run it is"
         )
-    record_event(project.root, run.run_id, "pushed", version=latest["version"])
-    return replace(run, version=latest["version"])
+        return run
+    newest = "shows no such kernel"
+    if latest["version"]:
+        newest = f"shows version {latest['version']}, which is not of it"
+    raise UsageError(
+        f"{run.kernel}: the push {run.run_id} was broken off, and Kaggle {newest}; if "
+        f"https://www.kaggle.com/code/{run.kernel} does not show it either, push again"
+    )
 
 
 def live_log(

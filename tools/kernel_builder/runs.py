@@ -31,6 +31,7 @@ class Run:
     kernel: str
     pushed_at: str = ""
     version: int | None = None
+    taken: bool = False  # Kaggle answered that it took the push
     url: str = ""
     built: str = ""
     commit: str = ""
@@ -46,6 +47,10 @@ class Run:
     validation: float | None = None
     outputs: str = ""
     submission: int | None = None
+    submitted_to: str = ""
+    asked_at: float = 0.0  # a submission was sent then, and nothing answered so far
+    asked_for: str = ""
+    asked_with: str = ""
     public: str = ""
     private: str = ""
     score_error: str = ""
@@ -61,7 +66,8 @@ class Run:
         """What is known, in one word."""
         if self.refused:
             return "refused"
-        return self.status.lower() or ("pushed" if self.version else "unknown")
+        known = self.version or self.taken
+        return self.status.lower() or ("pushed" if known else "unknown")
 
 
 def new_run_id() -> str:

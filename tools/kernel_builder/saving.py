@@ -235,10 +235,11 @@ def _judge(
     """
     root = prepared.project.root
     run = replace(prepared.run, url=str(answer.get("url") or ""))
-    if answer.get("versionNumber"):
-        run = replace(run, version=int(answer["versionNumber"]))
-        record_event(root, run.run_id, "pushed", version=run.version, url=run.url)
-    else:
+    number = int(answer.get("versionNumber") or 0) or None
+    run = replace(run, version=number, taken=True)
+    told = {} if number is None else {"version": number}
+    record_event(root, run.run_id, "pushed", taken=True, url=run.url, **told)
+    if number is None:
         run = find_version(client, prepared.project, run, patience)
     patience.log(f"{run.label} is on Kaggle: {run.url or 'no address given'}")
     dropped = [

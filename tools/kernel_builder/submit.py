@@ -10,18 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.conclude import conclude, note_end
-from kernel_builder.errors import (
-    BadSubmission,
-    NetworkFailed,
-    PushRefused,
-    TimedOut,
-    UsageError,
-)
+from kernel_builder.errors import BadSubmission, PushRefused, TimedOut, UsageError
 from kernel_builder.remote import (
     Located,
     add_remote_arguments,
@@ -31,9 +24,9 @@ from kernel_builder.remote import (
 )
 from kernel_builder.retrying import backoff, span
 from kernel_builder.runs import record_event
+from kernel_builder.submitting import NAME, broken_off, hand_in
 from kernel_builder.watching import look_once, still_running
 
-NAME = "submission.csv"
 LONGEST_POLL = 60.0
 
 
@@ -46,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--file", action="store_true", help="upload submission.csv")
     kind.add_argument("--code", action="store_true", help="submit the kernel version")
     parser.add_argument("--no-wait", action="store_true", help="do not await the score")
+    parser.add_argument(
+        "--again", action="store_true", help="though this run was handed in before"
+    )
 
 
 def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
@@ -61,18 +57,60 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
         code = is_code_competition(client, competition, patience, args)
         if code:
             _refuse_internet(located)
-        ended = look_once(client, located.run, patience)
-        if ended is None:
-            raise TimedOut(f"not ended yet: {still_running(located.run)}")
-        note_end(client, located, ended)
-        fetched = conclude(client, located, ended, patience)
-        show_limits(client, competition, patience, before=True)
-        path = fetched.folder / NAME
-        ref = _hand_in(client, located, competition, path, code, args.message, patience)
-        show_limits(client, competition, patience, before=False)
+            _require_version(located)
+        ref = (
+            None if args.again else made_before(client, located, competition, patience)
+        )
+        if ref is None:
+            ref = submit_result(client, located, competition, code, args, patience)
         if not args.no_wait:
             await_score(client, located, ref, patience)
     return 0
+
+
+def made_before(
+    client: KaggleClient, located: Located, competition: str, patience: Patience
+) -> int | None:
+    """The submission of this run that was made already, None without one.
+
+    Raises:
+        NetworkFailed: whether there is one cannot be told.
+    """
+    run = located.run
+    ref = broken_off(client, located, competition, patience)
+    if ref is None and run.submission and run.submitted_to in ("", competition):
+        ref = run.submission
+        patience.log(
+            f"{run.label} was handed in already (ref {ref}); --again hands it in once "
+            "more"
+        )
+    return ref
+
+
+def submit_result(
+    client: KaggleClient,
+    located: Located,
+    competition: str,
+    code: bool,
+    args: argparse.Namespace,
+    patience: Patience,
+) -> int:
+    """Bring the run home, see that it would score, and hand it in; the reference.
+
+    Raises:
+        TimedOut: the run has not ended yet.
+        ToolError: it failed, would not score, or Kaggle took no submission.
+    """
+    ended = look_once(client, located.run, patience)
+    if ended is None:
+        raise TimedOut(f"not ended yet: {still_running(located.run)}")
+    note_end(client, located, ended)
+    fetched = conclude(client, located, ended, patience)
+    show_limits(client, competition, patience, before=True)
+    path = fetched.folder / NAME
+    ref = hand_in(client, located, competition, path, code, args.message, patience)
+    show_limits(client, competition, patience, before=False)
+    return ref
 
 
 def is_code_competition(
@@ -114,6 +152,15 @@ def _refuse_internet(located: Located) -> None:
             )
 
 
+def _require_version(located: Located) -> None:
+    if located.run.version is None:
+        raise UsageError(
+            f"{located.run.kernel}: a code competition takes a version by its number, "
+            "and Kaggle does not tell it; hand it in at "
+            f"https://www.kaggle.com/code/{located.run.kernel}, or push again"
+        )
+
+
 def show_limits(
     client: KaggleClient, competition: str, patience: Patience, before: bool
 ) -> None:
@@ -130,83 +177,10 @@ def show_limits(
     if before and left == 0:
         raise PushRefused(
             f"{competition}: no submission is left today, "
-            f"{limits.get('numToday')} were made"
+            f"{limits.get('numToday')} were made; submit again tomorrow (UTC)"
         )
     if not before and left is not None:
         patience.log(f"submissions left today: {left}")
-
-
-def _hand_in(
-    client: KaggleClient,
-    located: Located,
-    competition: str,
-    path: Path,
-    code: bool,
-    message: str,
-    patience: Patience,
-) -> int:
-    """Submit once; the reference Kaggle gives it.
-
-    Raises:
-        PushRefused: Kaggle refused.
-        NetworkFailed: nobody can tell whether it was taken.
-    """
-    run = located.run
-    began = time.time()
-    args: dict[str, Any] = {"competition": competition, "message": message}
-    if code:
-        args |= {"kernel": run.kernel, "version": run.version, "name": NAME}
-    else:
-        args |= {"path": str(path.absolute())}
-    try:
-        limit = max(1.0, patience.deadline.within(10 * client.call_timeout))
-        op = "submit_code" if code else "submit_file"
-        answer = client.call(op, timeout=limit, **args)
-    except CallError as failure:
-        if failure.kind == "http" and 400 <= failure.status < 500:
-            if failure.status in (401, 429):
-                raise as_error(failure, f"submit to {competition}") from failure
-            raise PushRefused(
-                f"{competition} refused the submission ({failure.status}: {failure}); "
-                "are its rules accepted? "
-                f"https://www.kaggle.com/competitions/{competition}/rules"
-            ) from failure
-        ref = _lost_submission(client, competition, message, began, patience)
-        if ref is None:
-            error = as_error(failure, f"submit to {competition}")
-            raise type(error)(f"{error}; no such submission is listed") from failure
-        answer = {"ref": ref, "message": "the answer was lost, the submission was made"}
-    said = client.clean(str(answer.get("message") or ""))
-    ref = int(answer.get("ref") or 0)
-    # 2.2.4 answers a failed upload with this text, no reference, and exit code 0.
-    if not ref:
-        raise NetworkFailed(f"{competition} took no submission: {said or 'no answer'}")
-    patience.log(f"submitted to {competition} (ref {ref}): {said}")
-    record_event(located.project.root, run.run_id, "submitted", submission=ref)
-    return ref
-
-
-def _lost_submission(
-    client: KaggleClient,
-    competition: str,
-    message: str,
-    began: float,
-    patience: Patience,
-) -> int | None:
-    """A submission made since `began` with this message, None when there is none."""
-    try:
-        listed = ask(client, "submissions", patience, competition=competition)
-    except CallError as failure:
-        raise NetworkFailed(
-            f"submit to {competition}: no answer, and the list of submissions cannot "
-            f"be read ({failure}); look there before you submit again"
-        ) from failure
-    # Clocks differ by a little; a submission is told by its own message as well.
-    earliest = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began - 120))
-    for one in listed:
-        if one.get("description") == message and str(one.get("date")) >= earliest:
-            return int(one["ref"])
-    return None
 
 
 def await_score(
@@ -236,7 +210,10 @@ def await_score(
         if state != "PENDING":
             break
         if patience.deadline.passed:
-            raise TimedOut(f"submission {ref} is not scored yet; Kaggle goes on")
+            raise TimedOut(
+                f"submission {ref} is not scored yet; Kaggle goes on, and the same "
+                "`submit` waits on without handing in again"
+            )
         patience.pause(next(delays))
     problem = client.clean(str(one.get("errorDescription") or ""))
     public = str(one.get("publicScore") or "")
