@@ -339,6 +339,49 @@ def test_the_librarys_own_check_judges_a_submission(tmp_path):
     assert verify_submission(tmp_path, tmp_path / "sample.csv") == []
 
 
+REAL = "id,price\n1,2.5\n2,3.25\n"
+
+
+def real_competition(folder):
+    """An answer of real numbers, and a sample that shows whole ones."""
+    (folder / "submission.csv").write_text(REAL)
+    sample = folder / "sample_submission.csv"
+    sample.write_text("id,price\n1,0\n2,0\n")
+    return sample
+
+
+def test_real_answers_to_a_sample_of_zeros_pass_where_somebody_says_so(tmp_path):
+    sample = real_competition(tmp_path)
+    whole = verify_submission(tmp_path, sample)
+    assert "must be whole numbers" in whole[0]
+    assert "--real, or real = true in rehearsal.toml" in whole[-1]
+    assert verify_submission(tmp_path, sample, real=True) == []
+
+
+@pytest.mark.parametrize(
+    ("train", "real"),
+    [
+        ("id,price\n8,1\n9,1.5\n", True),
+        ("id,price\n8,1\n9,2\n", False),
+        ("id,price\n8,inf\n9,\n", False),
+        ("id,price\n8,nan\n", False),
+        ("id,price\n8,cheap\n9,1.5\n", False),
+        ("id,area\n8,1.5\n", False),
+        ("", False),
+    ],
+)
+def test_a_training_target_tells_whether_answers_are_real(train, real, tmp_path):
+    sample = real_competition(tmp_path)
+    (tmp_path / "train.csv").write_text(train)
+    assert (verify_submission(tmp_path, sample) == []) is real
+
+
+def test_the_hint_at_real_answers_comes_only_where_it_would_help(tmp_path):
+    sample = real_competition(tmp_path)
+    (tmp_path / "submission.csv").write_text("id,price\n1,2.5\n1,3.25\n")
+    assert not any("--real" in text for text in verify_submission(tmp_path, sample))
+
+
 def test_a_submission_that_is_a_link_is_called_one(tmp_path):
     (tmp_path / "submission.csv").symlink_to("/nowhere/real.csv")
     (problem,) = verify_submission(tmp_path, None)

@@ -59,6 +59,17 @@ def test_a_submission_that_would_not_score_is_a_failure(desk: Desk):
     assert "submission.csv" in result.err
 
 
+def test_real_answers_are_taken_where_they_are_said_to_be(desk: Desk):
+    desk.write(GOOD.replace("1,7", "1,7.25"), competition_sources=["digits"])
+    desk.write_sample()
+    result = desk.push()
+    assert result.code == 9
+    assert "--real" in result.err
+    assert desk.run("fetch", "--real").code == 0
+    (desk.kernel / "rehearsal.toml").write_text("real = true\n")
+    assert desk.run("submit", "-m", "x").code == 0
+
+
 def test_a_missing_submission_is_a_failure_unless_none_is_wanted(desk: Desk):
     desk.write("print('only training')\n", competition_sources=["digits"])
     assert desk.push().code == 9

@@ -71,6 +71,16 @@ def test_a_bad_submission_ends_with_9(here, capsys):
     assert "Kaggle would have said: Submission Scoring Error" in capsys.readouterr().out
 
 
+def test_real_answers_are_an_option_and_a_line_of_the_config(here, capsys):
+    code = GOOD.replace("{r['x']}", "{int(r['x']) + 0.5}")
+    kernel = str(write_kernel(here / "kernel", code))
+    assert main(["rehearse", kernel]) == 9
+    assert "--real" in capsys.readouterr().out
+    assert main(["rehearse", kernel, "--real"]) == 0
+    (here / "kernel/rehearsal.toml").write_text("real = true\n")
+    assert main(["rehearse", kernel]) == 0
+
+
 def test_json_goes_to_stdout_and_the_log_to_stderr(here, capsys):
     write_kernel(here / "kernel", GOOD)
     code = main(["rehearse", "kernel", "--json"])

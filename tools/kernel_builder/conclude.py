@@ -138,7 +138,7 @@ def check_submission(
         BadSubmission: it is missing or would not score.
     """
     sample = local_sample(located)
-    problems = verify_submission(fetched.folder, sample)
+    problems = verify_submission(fetched.folder, sample, real=located.real)
     if problems:
         raise BadSubmission(f"{fetched.folder}: " + "; ".join(problems))
     against = f"against {sample}" if sample else "(no sample here: its form only)"

@@ -34,6 +34,7 @@ class Case:
         end_marker: the line the built file prints last; None when it prints none.
         sample: what the submission must look like; None when unknown.
         wants_submission: whether a submission.csv is expected at all.
+        real: the answers are real numbers although the sample shows whole ones.
         rows, hidden_rows: test rows here and in the hidden test, 0 when unknown.
     """
 
@@ -45,6 +46,7 @@ class Case:
     end_marker: str | None = None
     sample: Path | None = None
     wants_submission: bool = True
+    real: bool = False
     rows: int = 0
     hidden_rows: int = 0
 
@@ -116,7 +118,7 @@ def _submission(case: Case) -> list[Check]:
     """Check submission.csv; Kaggle looks at none of a run that failed."""
     if not case.wants_submission or case.outcome.returncode != 0:
         return []
-    problems = verify_submission(case.working, case.sample)
+    problems = verify_submission(case.working, case.sample, real=case.real)
     if not problems:
         against = "its sample" if case.sample else "no sample: only header and rows"
         return _passed("R03", f"{NAME} would score (checked against {against})")

@@ -22,7 +22,9 @@ from typing import Any
 from kernel_builder.errors import UsageError
 
 CONFIG = "rehearsal.toml"
-CONFIG_KEYS = {"sources", "submission", "sample", "test", "id", "hidden_rows", "mutate"}
+CONFIG_KEYS = {
+    *("sources", "submission", "sample", "real", "test", "id", "hidden_rows", "mutate")
+}
 # Metadata key of each kind of source.
 KINDS = {
     "competition": "competition_sources",
@@ -80,6 +82,7 @@ class Config:
         sources: local folders by `<kind folder>/<reference>`.
         submission: False for a kernel that writes none although it has a competition.
         sample, test: file names in the competition's folder.
+        real: the answers are real numbers although the sample shows whole ones.
         id: column (or file stem) that identifies a row of the test set.
         hidden_rows: rows of the hidden test set, for the projected time.
         mutate: a Python file with `mutate(folder, kind, rng)`.
@@ -89,6 +92,7 @@ class Config:
     sources: Mapping[str, Path] = field(default_factory=dict)
     submission: bool = True
     sample: str = ""
+    real: bool = False
     test: str = ""
     id: str = ""
     hidden_rows: int = 0
@@ -115,7 +119,7 @@ def load_config(folder: Path) -> Config:
 
 
 def _check_keys(path: Path, raw: Mapping[str, Any]) -> None:
-    types = {"sources": dict, "submission": bool, "hidden_rows": int}
+    types = {"sources": dict, "submission": bool, "real": bool, "hidden_rows": int}
     for key, value in raw.items():
         if key not in CONFIG_KEYS:
             allowed = ", ".join(sorted(CONFIG_KEYS))

@@ -133,6 +133,7 @@ def rehearse_built(
         out=Path(args.out),
         run_id=prepared.run.run_id,
         submission=False if args.no_submission else None,
+        real=args.real,
         echo=lambda text: log(text.rstrip("\n")),
     )
     report = rehearse(prepared.built, options)

@@ -15,6 +15,7 @@ here: competitions/<slug>, datasets/<owner>/<slug>, models/..., notebooks/...
 `rehearsal.toml` beside the kernel may hold
 
     submission = false    for a kernel of a competition that writes none
+    real = true           answers are real numbers though the sample shows whole ones
     sample, test, id      file names (a pattern for test) and id column of the test set
     hidden_rows = 28000   for the projected time
     mutate = "hidden.py"  makes hidden tests: mutate(folder, out, kind, seed)
@@ -251,6 +252,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--silence", type=float, metavar="MIN", help="a hang after this long (10)")
     add("--isolation", choices=("auto", *isolation.WAYS), default="auto")
     add("--no-submission", action="store_true", help="expect no submission.csv")
+    add("--real", action="store_true", help="answers are real, the sample whole")
     add("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out/")
     add("--json", action="store_true", help="the report as JSON on stdout")
 
@@ -279,6 +281,7 @@ def options_of(args: argparse.Namespace, run_id: str | None) -> RehearsalOptions
         isolation=args.isolation,
         run_id=run_id,
         submission=False if args.no_submission else None,
+        real=args.real,
         echo=printer(sys.stderr if args.json else sys.stdout),
     )
 

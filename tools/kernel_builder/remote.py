@@ -33,6 +33,7 @@ class Located:
     out: Path
     given: Path | None = None  # folder of the competition's data, of --input
     needs_submission: bool = True
+    real: bool = False  # answers are real numbers though the sample shows whole ones
     recorded: bool = True
 
     @property
@@ -66,6 +67,11 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-submission",
         action="store_true",
         help="the kernel writes no submission.csv",
+    )
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help="answers are real numbers though the sample shows whole ones",
     )
 
 
@@ -167,7 +173,14 @@ def bundle_run(args: argparse.Namespace, project: Project, run: Run) -> Located:
     )
     wanted = bool(competitions) and config.submission and not args.no_submission
     given = args.input or os.environ.get("KAGGLE_KIT_INPUT")
-    return Located(run, project, Path(args.out), Path(given) if given else None, wanted)
+    return Located(
+        run,
+        project,
+        Path(args.out),
+        given=Path(given) if given else None,
+        needs_submission=wanted,
+        real=args.real or config.real,
+    )
 
 
 def find_version(

@@ -36,6 +36,7 @@ class RehearsalOptions:
         hidden_rows: rows of the hidden sample submission, for the projected time.
         run_id: the id that the built file prints with its end marker.
         submission: None asks the metadata: a competition wants a submission.csv.
+        real: the answers are real numbers although the sample shows whole ones.
         echo: gets every line of the kernel's log while it runs.
     """
 
@@ -54,6 +55,7 @@ class RehearsalOptions:
     isolation: str = "auto"
     run_id: str | None = None
     submission: bool | None = None
+    real: bool = False
     echo: Callable[[str], None] = lambda line: None
 
 
@@ -194,6 +196,7 @@ def _reported(stage: Stage, plan: Plan, outcome: Outcome, working: Path) -> RunR
         end_marker=stage.end_marker,
         sample=sample,
         wants_submission=stage.wants_submission(plan),
+        real=stage.options.real or stage.config.real,
         rows=count_rows(sample),
         hidden_rows=stage.options.hidden_rows or stage.config.hidden_rows,
     )

@@ -1,5 +1,7 @@
 """Would Kaggle score this submission.csv? One check for rehearse, push and fetch."""
 
+import csv
+import itertools
 from pathlib import Path
 
 from kernel_builder.errors import UsageError
@@ -7,6 +9,12 @@ from kernel_builder.errors import UsageError
 NAME = "submission.csv"
 SAMPLES = ("sample_submission.csv", "sampleSubmission.csv")
 MOST_NAMED = 8
+TRAIN_ROWS = 1000
+# Zeros in a sample may stand for classes or for a price: only a person knows.
+REAL_HINT = (
+    "if this competition takes real numbers, say so: --real, or real = true in "
+    "rehearsal.toml"
+)
 
 
 def find_sample(folder: Path, name: str = "") -> Path | None:
@@ -27,11 +35,18 @@ def find_sample(folder: Path, name: str = "") -> Path | None:
 
 
 def verify_submission(
-    folder: Path, sample_path: Path | None, name: str = NAME
+    folder: Path, sample_path: Path | None, name: str = NAME, real: bool = False
 ) -> list[str]:
     """What is wrong with `folder/name`, judged by the sample; empty if it would score.
 
     Without a sample only what every submission needs is checked: a header and rows.
+
+    Args:
+        folder: where the submission is.
+        sample_path: the competition's sample, None where it is not known.
+        name: the submission's file name.
+        real: the answers are real numbers although the sample shows whole ones; known
+            without being told where train.csv beside the sample has such a target.
 
     Raises:
         UsageError: kaggle_kit or pandas, which read the table, are not installed.
@@ -47,7 +62,32 @@ def verify_submission(
         raise UsageError(
             f"checking {name} needs kaggle_kit and pandas beside the tool: {error}"
         ) from error
-    return [str(problem) for problem in check_submission_file(path, sample_path)]
+    real = real or _has_real_target(sample_path)
+    problems = check_submission_file(path, sample_path, real)
+    if problems and not real and not check_submission_file(path, sample_path, True):
+        problems.append(REAL_HINT)
+    return problems
+
+
+def _has_real_target(sample_path: Path) -> bool:
+    """Whether train.csv holds answers, and ones that are no whole numbers."""
+    try:
+        with (
+            sample_path.open(encoding="utf-8-sig", newline="") as sample,
+            (sample_path.parent / "train.csv").open(
+                encoding="utf-8-sig", newline=""
+            ) as train,
+        ):
+            targets = next(csv.reader(sample), [])[1:]
+            rows = itertools.islice(csv.DictReader(train), TRAIN_ROWS)
+            return any(
+                float(row[name]) % 1 > 0  # inf and NaN are not
+                for row in rows
+                for name in targets
+                if row.get(name)
+            )
+    except (OSError, ValueError, csv.Error):
+        return False  # no table of answers, or answers that are no numbers
 
 
 def _not_found(folder: Path, name: str) -> str:
