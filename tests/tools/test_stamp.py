@@ -75,6 +75,37 @@ def test_a_print_of_the_kernels_own_does_not_swallow_the_end(tmp_path):
     assert output(built.code_path) == f"{START}2\n{END}"
 
 
+ELSEWHERE = {
+    "a file": "sys.stdout = open('log.txt', 'w')\nprint('in the file')\n",
+    "closed": "sys.stdout.close()\n",
+    "detached": "sys.stdout = io.TextIOWrapper(sys.stdout.detach())\n",
+    "nothing": "sys.stdout = None\n",
+    "tee": (
+        "class Tee:\n"
+        "    def __init__(self, to):\n        self.to = to\n"
+        "    def write(self, text):\n        self.to.write(text)\n"
+        "    def flush(self):\n        self.to.flush()\n"
+        "sys.stdout = Tee(sys.stdout)\nprint('no line end', end='')\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ["flat", "embed"])
+@pytest.mark.parametrize("code", ELSEWHERE.values(), ids=ELSEWHERE)
+@pytest.mark.parametrize("end", ["", "sys.exit(0)\n"])
+def test_a_kernel_that_sends_its_output_elsewhere_still_says_the_end(
+    code, form, end, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    made = project(tmp_path, f"import io, sys\n{code}{end}")
+    built = build(made, out=tmp_path / "out", form=form, run_id="id-1")
+    done = subprocess.run(
+        [sys.executable, built.code_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert END in done.stdout.splitlines(keepends=True)
+
+
 def test_a_notebook_has_the_marks_in_its_first_and_last_code(tmp_path):
     built = build(
         project(tmp_path), out=tmp_path / "out", kernel_type="notebook", run_id="id-1"

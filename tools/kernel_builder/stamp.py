@@ -13,9 +13,14 @@ _RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _OWN_PRINT: Final = re.compile(
     r"\bprint\s*(?::[^=\n]+)?=[^=]|\bdef\s+print\b|\b(?:as|import|for|del)\s+print\b"
 )
+# Nor must a file that a kernel made its stdout, or a stdout that it closed.
+_OWN_STDOUT: Final = re.compile(
+    r"\bstdout\b(?!\s*\.\s*(?:write|flush|isatty|encoding)\b)|\bdup2\b"
+)
 # What ends a script; os._exit is left out: it ends without ending well.
 _EXITS: Final = ("sys.exit", "exit", "quit", "SystemExit")
 _DEEPEST: Final = 3
+_GUARD: Final = 'if __name__ == "__main__": '
 
 
 def start_mark(run_id: str) -> str:
@@ -35,19 +40,19 @@ def stamp(emitted: Emitted, run_id: str) -> Emitted:
     Where the kernel's own last act is to exit, as by `sys.exit(main())`, the end is
     printed there too, once `main` has returned without an error.
 
+    Where the kernel may have sent its output elsewhere, the end goes around sys.stdout.
+
     Raises:
         UsageError: the id holds more than letters, digits, dots, dashes, underscores.
     """
     if not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"run id {run_id!r}: use letters, digits, `.`, `_` and `-`")
-    own = _OWN_PRINT.search(emitted.text) is not None
-    emitted = _mark_last_exit(
-        emitted, f"{_function(own)}({end_mark(run_id)!r}, flush=True)"
-    )
+    printing = _printing(emitted.text, end_mark(run_id))
+    emitted = _mark_last_exit(emitted, printing)
     rows = emitted.text.split("\n")[:-1]
     at = _start(emitted.text, len(rows))
-    first = _statement(start_mark(run_id), False)
-    last = _statement(end_mark(run_id), own)
+    first = _GUARD + f'print("{start_mark(run_id)}", flush=True)'
+    last = _GUARD + printing
     lines = [*emitted.lines[:at], None, *emitted.lines[at:], None]
     rows = [*rows[:at], first, *rows[at:], last]
     cells = [_shifted(cell, at, first) for cell in emitted.cells]
@@ -57,12 +62,13 @@ def stamp(emitted: Emitted, run_id: str) -> Emitted:
     return replace(emitted, text=text, lines=tuple(lines), cells=tuple(cells))
 
 
-def _statement(mark: str, own_print: bool) -> str:
-    return f'if __name__ == "__main__": {_function(own_print)}("{mark}", flush=True)'
-
-
-def _function(own_print: bool) -> str:
-    return '__import__("builtins").print' if own_print else "print"
+def _printing(text: str, mark: str) -> str:
+    """Give an expression, None in value, that prints the mark at the end of `text`."""
+    if _OWN_STDOUT.search(text):
+        # A line of its own: what was printed last may have had no line end.
+        return f'(__import__("os").write(1, b"\\n{mark}\\n") and None)'
+    function = '__import__("builtins").print' if _OWN_PRINT.search(text) else "print"
+    return f'{function}("{mark}", flush=True)'
 
 
 def _mark_last_exit(emitted: Emitted, printing: str) -> Emitted:
