@@ -80,6 +80,9 @@ ELSEWHERE = {
     "closed": "sys.stdout.close()\n",
     "detached": "sys.stdout = io.TextIOWrapper(sys.stdout.detach())\n",
     "nothing": "sys.stdout = None\n",
+    "both": "sys.stdout, sys.stderr = open('a', 'w'), open('b', 'w')\n",
+    "alias": "import sys as system\nsystem.stdout = open('a', 'w')\n",
+    "name": "setattr(sys, 'stdout', open('a', 'w'))\n",
     "tee": (
         "class Tee:\n"
         "    def __init__(self, to):\n        self.to = to\n"
@@ -104,6 +107,14 @@ def test_a_kernel_that_sends_its_output_elsewhere_still_says_the_end(
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert END in done.stdout.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    "line", ["import subprocess as s; r = s.run(['true'], stdout=s.PIPE).stdout", "1"]
+)
+def test_the_output_of_other_programs_is_no_stdout_of_ones_own(line, tmp_path):
+    built = build(project(tmp_path, line + "\n"), out=tmp_path / "out", run_id="id-1")
+    assert f'print("{END.strip()}", flush=True)' in built.code_path.read_text()
 
 
 def test_a_notebook_has_the_marks_in_its_first_and_last_code(tmp_path):

@@ -15,7 +15,9 @@ _OWN_PRINT: Final = re.compile(
 )
 # Nor must a file that a kernel made its stdout, or a stdout that it closed.
 _OWN_STDOUT: Final = re.compile(
-    r"\bstdout\b(?!\s*\.\s*(?:write|flush|isatty|encoding)\b)|\bdup2\b"
+    r"\bsys\s*\.\s*stdout\b(?!\s*\.\s*(?:write|flush|isatty|encoding)\b)"
+    r"|\.\s*stdout\s*(?:,[^=\n]*)?=[^=]|\bredirect_stdout\b|\bdup2\b"
+    r"|\bimport\s[^\n]*\bstdout\b|['\"]stdout['\"]"
 )
 # What ends a script; os._exit is left out: it ends without ending well.
 _EXITS: Final = ("sys.exit", "exit", "quit", "SystemExit")
