@@ -17,7 +17,7 @@ _OWN_PRINT: Final = re.compile(
 _OWN_STDOUT: Final = re.compile(
     r"\bsys\s*\.\s*stdout\b(?!\s*\.\s*(?:write|flush|isatty|encoding)\b)"
     r"|\.\s*stdout\s*(?:,[^=\n]*)?=[^=]|\bredirect_stdout\b|\bdup2\b"
-    r"|\bimport\s[^\n]*\bstdout\b|['\"]stdout['\"]"
+    r"|\bfrom\s+sys\s+import\b[^\n]*\bstdout\b|['\"]stdout['\"]"
 )
 # What ends a script; os._exit is left out: it ends without ending well.
 _EXITS: Final = ("sys.exit", "exit", "quit", "SystemExit")
