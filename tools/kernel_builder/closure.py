@@ -14,7 +14,7 @@ from kernel_builder.modules import (
     Found,
     Module,
     load_module,
-    local_imports,
+    make_module,
 )
 from kernel_builder.project import Project
 from kernel_builder.sources import (
@@ -59,8 +59,7 @@ class _Walk:
             raise UsageError(f"{source.label}: empty; there is nothing to build")
         tree = parse_source(source)
         check_compiles(source, tree)
-        imports = tuple(local_imports(self.finder, tree, MAIN, False))
-        entry = Module(MAIN, source, tree, False, imports)
+        entry = make_module(self.finder, MAIN, source, tree, False)
         self._follow(entry, ("top",))
         self._follow(entry, ("guarded",))
         # What a function imports is loaded when it runs: after everything else.
@@ -114,4 +113,4 @@ class _Walk:
         path = found.path or found.folder
         label = self.project.label(path)
         source = Source(path, label, "", "utf-8", sha256_of(path))
-        return Module(found.name, source, ast.Module([], []), found.is_package, ())
+        return Module(found.name, source, ast.Module([], []), found.is_package)

@@ -1,11 +1,11 @@
 """What the two emitters hand on: the built text and where each line came from."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """One line of one source file.
 
     `path` is a label that is the same on every machine: relative to the project's root,
@@ -18,7 +18,7 @@ class Origin:
     module: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cell:
     """A stretch of the built script that becomes one notebook cell.
 
@@ -35,7 +35,7 @@ class Cell:
     collapsed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Emitted:
     """A built script.
 
@@ -48,3 +48,34 @@ class Emitted:
     form: Literal["flat", "embed"]
     notes: tuple[str, ...] = ()
     cells: tuple[Cell, ...] = field(default=())
+
+
+class Run(NamedTuple):
+    """Neighbouring lines of one source that are neighbours in the built text.
+
+    `at` is the first built line, counted from 0; `first` the source's, None where the
+    tool wrote the lines.
+    """
+
+    at: int
+    length: int
+    first: Origin | None
+
+
+def runs(lines: Sequence[Origin | None]) -> Iterator[Run]:
+    """Cut a built text into runs."""
+    start, first = 0, None
+    path, due = "", -1
+    for at, origin in enumerate(lines):
+        if origin is None:
+            if path:
+                yield Run(start, at - start, first)
+                start, first, path = at, None, ""
+        elif origin.line != due or origin.path != path:
+            if at > start:
+                yield Run(start, at - start, first)
+            start, first, path, due = at, origin, origin.path, origin.line + 1
+        else:
+            due += 1
+    if len(lines) > start:
+        yield Run(start, len(lines) - start, first)

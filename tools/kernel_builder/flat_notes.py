@@ -6,7 +6,7 @@ The names themselves and their scopes are `flat_scopes`' business, which builds 
 import ast
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from kernel_builder.flat_units import Unit
 
@@ -37,6 +37,10 @@ _PUTTING: Final = frozenset(
 # Parts of nodes that hold no names and no values, whatever the node.
 _EMPTY: Final = frozenset({"ctx", "op", "ops", "kind", "type_comment", "conversion"})
 _FIELDS: dict[type, tuple[str, ...]] = {}
+# What a part of a node may be that is no node.
+_PLAIN: Final = frozenset(
+    {str, int, float, complex, bytes, bool, type(None), type(...)}
+)
 
 
 class Notes(ABC):
@@ -62,14 +66,15 @@ class Notes(ABC):
         kind = type(node)
         if kind not in _FIELDS:
             _FIELDS[kind] = tuple(n for n in node._fields if n not in _EMPTY)
+        visit = self.visit
         for name in _FIELDS[kind]:
-            value = getattr(node, name, None)
-            if type(value) is list:
+            value: Any = getattr(node, name, None)
+            if value.__class__ is list:
                 for item in value:
-                    if isinstance(item, ast.AST):
-                        self.visit(item)
-            elif isinstance(value, ast.AST):
-                self.visit(value)
+                    if item.__class__ not in _PLAIN:
+                        visit(item)
+            elif value.__class__ not in _PLAIN:
+                visit(value)
 
     def all(self, nodes: Iterable[ast.AST | None]) -> None:
         """Walk over several nodes."""

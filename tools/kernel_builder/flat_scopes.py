@@ -51,11 +51,7 @@ class _Walker(Notes):
     # -- walking
 
     def visit(self, node: ast.AST) -> None:
-        method = _VISITORS.get(type(node))
-        if method is None:
-            self.children(node)
-        else:
-            method(self, node)
+        _VISITORS[node.__class__](self, node)
 
     def within(self, kind: str, work: Callable[[], None]) -> None:
         outer = self.scope
@@ -90,14 +86,16 @@ class _Walker(Notes):
     # -- expressions
 
     def name(self, node: ast.Name) -> None:
-        if type(node.ctx) is ast.Load:
-            role = "annotation" if self.annotation else self.roles.get(id(node), "load")
-            self.scope.uses.append((self.mangle(node.id), node, role))
-            hidden = node.id in ("__class__", "cls") and self.class_name
-            if hidden and role not in CLASS_SAFE_ROLES:
-                self.unit.class_values.append(node)
-        else:
+        if node.ctx.__class__ is not ast.Load:
             self.bind(node.id, node)
+            return
+        name = node.id
+        role = "annotation" if self.annotation else self.roles.get(id(node), "load")
+        if self.class_name:
+            if name in ("__class__", "cls") and role not in CLASS_SAFE_ROLES:
+                self.unit.class_values.append(node)
+            name = self.mangle(name)
+        self.scope.uses.append((name, node, role))
 
     def constant(self, node: ast.Constant) -> None:
         if type(node.value) is not str:
@@ -336,41 +334,51 @@ def _arguments(args: ast.arguments) -> Iterator[ast.arg]:
         yield args.kwarg
 
 
-_VISITORS: Final[dict[type, Callable[..., None]]] = {
-    ast.Name: _Walker.name,
-    ast.Attribute: _Walker.attribute,
-    ast.Constant: _Walker.constant,
-    ast.Call: _Walker.call,
-    ast.Compare: _Walker.compare,
-    ast.Subscript: _Walker.subscript,
-    ast.Raise: _Walker.raised,
-    ast.FormattedValue: _Walker.formatted,
-    ast.BinOp: _Walker.operation,
-    ast.Assign: _Walker.assignment,
-    ast.With: _Walker.with_,
-    ast.AsyncWith: _Walker.with_,
-    ast.For: _Walker.loop,
-    ast.AsyncFor: _Walker.loop,
-    ast.NamedExpr: _Walker.named,
-    ast.Lambda: _Walker.lambda_,
-    ast.FunctionDef: _Walker.function,
-    ast.AsyncFunctionDef: _Walker.function,
-    ast.ClassDef: _Walker.class_,
-    ast.AnnAssign: _Walker.annotated_assignment,
-    ast.AugAssign: _Walker.augmented_assignment,
-    ast.ExceptHandler: _Walker.handler,
-    ast.Import: _Walker.import_,
-    ast.ImportFrom: _Walker.import_,
-    ast.Global: _Walker.global_,
-    ast.Nonlocal: _Walker.nonlocal_,
-    ast.MatchAs: _Walker.match_capture,
-    ast.MatchStar: _Walker.match_capture,
-    ast.MatchMapping: _Walker.match_mapping,
-    ast.MatchClass: _Walker.match_class,
-    ast.ListComp: _Walker.comprehension,
-    ast.SetComp: _Walker.comprehension,
-    ast.GeneratorExp: _Walker.comprehension,
-    ast.DictComp: _Walker.comprehension,
-}
+class _Visitors(dict[type, Callable[..., None]]):
+    """How to walk over each kind of node; most are no more than their parts."""
+
+    def __missing__(self, kind: type) -> Callable[..., None]:
+        self[kind] = Notes.children
+        return Notes.children
+
+
+_VISITORS: Final = _Visitors(
+    {
+        ast.Name: _Walker.name,
+        ast.Attribute: _Walker.attribute,
+        ast.Constant: _Walker.constant,
+        ast.Call: _Walker.call,
+        ast.Compare: _Walker.compare,
+        ast.Subscript: _Walker.subscript,
+        ast.Raise: _Walker.raised,
+        ast.FormattedValue: _Walker.formatted,
+        ast.BinOp: _Walker.operation,
+        ast.Assign: _Walker.assignment,
+        ast.With: _Walker.with_,
+        ast.AsyncWith: _Walker.with_,
+        ast.For: _Walker.loop,
+        ast.AsyncFor: _Walker.loop,
+        ast.NamedExpr: _Walker.named,
+        ast.Lambda: _Walker.lambda_,
+        ast.FunctionDef: _Walker.function,
+        ast.AsyncFunctionDef: _Walker.function,
+        ast.ClassDef: _Walker.class_,
+        ast.AnnAssign: _Walker.annotated_assignment,
+        ast.AugAssign: _Walker.augmented_assignment,
+        ast.ExceptHandler: _Walker.handler,
+        ast.Import: _Walker.import_,
+        ast.ImportFrom: _Walker.import_,
+        ast.Global: _Walker.global_,
+        ast.Nonlocal: _Walker.nonlocal_,
+        ast.MatchAs: _Walker.match_capture,
+        ast.MatchStar: _Walker.match_capture,
+        ast.MatchMapping: _Walker.match_mapping,
+        ast.MatchClass: _Walker.match_class,
+        ast.ListComp: _Walker.comprehension,
+        ast.SetComp: _Walker.comprehension,
+        ast.GeneratorExp: _Walker.comprehension,
+        ast.DictComp: _Walker.comprehension,
+    }
+)
 if hasattr(ast, "TypeAlias"):  # Python 3.12
     _VISITORS[ast.TypeAlias] = _Walker.type_alias

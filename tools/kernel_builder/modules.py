@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from kernel_builder.errors import UsageError
 from kernel_builder.project import KIT, Project
@@ -30,8 +30,15 @@ _REMOVED: Final = frozenset(
 STDLIB: Final = frozenset(sys.stdlib_module_names) | _REMOVED
 
 
-@dataclass(frozen=True, eq=False)
-class LocalImport:
+class AnyImport(NamedTuple):
+    """An import statement, and the number of the top-level statement it stands in."""
+
+    node: ast.Import | ast.ImportFrom
+    context: Context
+    statement: int
+
+
+class LocalImport(NamedTuple):
     """An import statement that loads first-party modules.
 
     `loads` are the modules it loads, packages included, in Python's order. `context`
@@ -48,14 +55,16 @@ class LocalImport:
 class Module:
     """One first-party source file and its syntax tree.
 
-    `name` is dotted; the kernel itself is `__main__`.
+    `name` is dotted; the kernel itself is `__main__`. `imports` are those that load
+    first-party modules, `every_import` all there are.
     """
 
     name: str
     source: Source
     tree: ast.Module
     is_package: bool
-    imports: tuple[LocalImport, ...]
+    imports: tuple[LocalImport, ...] = ()
+    every_import: tuple[AnyImport, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -201,19 +210,26 @@ def load_module(finder: Finder, found: Found) -> Module:
     tree = parse_source(source)
     if not found.name.startswith(f"{KIT}."):  # the kit's own tests compile it
         check_compiles(source, tree)
-    imports = tuple(local_imports(finder, tree, found.name, found.is_package))
-    return Module(found.name, source, tree, found.is_package, imports)
+    return make_module(finder, found.name, source, tree, found.is_package)
 
 
-def local_imports(
-    finder: Finder, tree: ast.Module, name: str, is_package: bool
-) -> Iterator[LocalImport]:
-    """Give the import statements of a module that load first-party modules."""
-    package = name if is_package else name.rpartition(".")[0]
-    for node, context in walk_imports(tree.body):
-        loads = tuple(loaded_modules(finder, node, "" if name == MAIN else package))
+def make_module(
+    finder: Finder, name: str, source: Source, tree: ast.Module, is_package: bool
+) -> Module:
+    """Put together what is known about a file; its imports are resolved."""
+    found = tuple(
+        AnyImport(node, context, number)
+        for number, statement in enumerate(tree.body)
+        for node, context in walk_imports([statement])
+    )
+    parent = name if is_package else name.rpartition(".")[0]
+    package = "" if name == MAIN else parent
+    local = []
+    for item in found:
+        loads = tuple(loaded_modules(finder, item.node, package))
         if loads:
-            yield LocalImport(node, context, loads)
+            local.append(LocalImport(item.node, item.context, loads))
+    return Module(name, source, tree, is_package, tuple(local), found)
 
 
 def loaded_modules(
@@ -256,29 +272,41 @@ def _chain(finder: Finder, dotted: str) -> Iterator[str]:
         yield name
 
 
-# Statements that hold no other statements; most are of these kinds.
-_SIMPLE: Final = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
-
-
 def walk_imports(
     body: list[ast.stmt], context: Context = "top"
-) -> Iterator[tuple[ast.Import | ast.ImportFrom, Context]]:
+) -> list[tuple[ast.Import | ast.ImportFrom, Context]]:
     """Give every import statement below `body`, in the order of the text."""
+    found: list[tuple[ast.Import | ast.ImportFrom, Context]] = []
+    _collect(body, context, found)
+    return found
+
+
+# Statements that hold no other statements; most are of these kinds.
+_SIMPLE: Final = frozenset(
+    {ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Raise}
+)
+
+
+def _collect(
+    body: list[ast.stmt],
+    context: Context,
+    found: list[tuple[ast.Import | ast.ImportFrom, Context]],
+) -> None:
     for node in body:
-        if type(node) in _SIMPLE:
+        if node.__class__ in _SIMPLE:
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node, context
+            found.append((node, context))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from walk_imports(node.body, _inner(context, "function"))
+            _collect(node.body, _inner(context, "function"), found)
         elif isinstance(node, ast.ClassDef):
-            yield from walk_imports(node.body, _inner(context, "guarded"))
+            _collect(node.body, _inner(context, "guarded"), found)
         elif isinstance(node, ast.If) and is_type_checking(node.test):
-            yield from walk_imports(node.body, "typing")
-            yield from walk_imports(node.orelse, _inner(context, "guarded"))
+            _collect(node.body, "typing", found)
+            _collect(node.orelse, _inner(context, "guarded"), found)
         else:
             for block in child_blocks(node):
-                yield from walk_imports(block, _inner(context, "guarded"))
+                _collect(block, _inner(context, "guarded"), found)
 
 
 def child_blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:

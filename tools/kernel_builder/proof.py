@@ -8,14 +8,14 @@ the text reads.
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from kernel_builder.emitted import Emitted, Origin
 from kernel_builder.flat_tables import is_skipped
 from kernel_builder.flat_units import statement_lines
 from kernel_builder.modules import MAIN, Closure, Finder, Module, walk_imports
-from kernel_builder.proof_lines import own_lines, used_statements
+from kernel_builder.proof_lines import Used, own_lines, used_statements
 from kernel_builder.proof_names import ProofFailed, check_left_out, check_names
 
 __all__ = ["ProofFailed", "prove"]
@@ -41,7 +41,7 @@ def prove(emitted: Emitted, closure: Closure) -> Emitted:
     used = used_statements(emitted, closure)
     if used is None:
         tree = _parse(emitted.text)
-        _no_local_import(tree.body, closure)
+        _no_local_import((node for node, _ in walk_imports(tree.body)), closure)
         used = _statements(tree, emitted, closure)
         renamed = {_value_name(node) for node in tree.body if _is_alias(node)}
         _left_out(used, closure)
@@ -51,11 +51,8 @@ def prove(emitted: Emitted, closure: Closure) -> Emitted:
         own = _parse("\n".join(own_lines(emitted))).body
         for node in own:
             _check_own(node, imported)
-        _no_local_import(own, closure)
-        for module in closure.everything:
-            body = module.tree.body
-            kept = [body[i] for i in range(len(body)) if (module.label, i) in used]
-            _no_local_import(kept, closure)
+        written = [node for node in own if isinstance(node, _IMPORTS)]
+        _no_local_import([*written, *_kept_imports(used, closure)], closure)
         _left_out(used, closure)
         check_left_out(emitted, closure, used, own)
     return emitted
@@ -70,9 +67,11 @@ def _parse(text: str) -> ast.Module:
         raise ProofFailed(f"it does not parse: {error}") from None
 
 
-def _no_local_import(body: list[ast.stmt], closure: Closure) -> None:
+def _no_local_import(
+    nodes: Iterable[ast.Import | ast.ImportFrom], closure: Closure
+) -> None:
     finder = Finder(closure.project)
-    for node, _ in walk_imports(body):
+    for node in nodes:
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -171,6 +170,15 @@ def _is_alias(node: ast.stmt) -> bool:
     )
 
 
+def _kept_imports(
+    used: Used, closure: Closure
+) -> Iterator[ast.Import | ast.ImportFrom]:
+    for module in closure.everything:
+        for item in module.every_import:
+            if (module.label, item.statement) in used:
+                yield item.node
+
+
 def _all_imports(closure: Closure) -> set[tuple[str, str, str | None]]:
     return {item for module in closure.everything for item in _imported(module)}
 
@@ -181,7 +189,7 @@ def _value_name(node: ast.stmt) -> str:
 
 
 def _imported(module: Module) -> Iterator[tuple[str, str, str | None]]:
-    for node, _ in walk_imports(module.tree.body):
+    for node, _, _ in module.every_import:
         for alias in node.names:
             if isinstance(node, ast.Import):
                 yield "", alias.name, alias.asname

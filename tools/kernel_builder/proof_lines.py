@@ -9,7 +9,7 @@ and the syntax trees are compared instead.
 import ast
 from collections.abc import Iterator
 
-from kernel_builder.emitted import Emitted, Origin
+from kernel_builder.emitted import Emitted, runs
 from kernel_builder.flat_units import statement_lines
 from kernel_builder.modules import MAIN, Closure, Module
 
@@ -21,71 +21,94 @@ def used_statements(emitted: Emitted, closure: Closure) -> Used | None:
 
     A statement is named by its file's label and its number in that file.
     """
-    rows = emitted.text.split("\n")
-    places = _places(rows, emitted.lines, closure)
-    if places is None:
+    stretches = _stretches(emitted, closure)
+    if stretches is None:
         return None
     used: Used = set()
     for module in closure.everything:
-        found = _whole(module, places.get(module.label, {}))
+        found = _whole(module, stretches.get(module.label, []))
         if found is None:
             return None
         used |= {(module.label, number) for number in found}
     return used
 
 
-def _places(
-    rows: list[str], lines: tuple[Origin | None, ...], closure: Closure
-) -> dict[str, dict[int, int]] | None:
-    """Give, per file, where each of its lines stands; None if one was changed."""
+def _stretches(
+    emitted: Emitted, closure: Closure
+) -> dict[str, list[tuple[int, int]]] | None:
+    """Give, per file, which lines (first, last) stand together; None if one changed.
+
+    They come in the order of the file, and the files in the order of the closure.
+    """
+    rows = emitted.text.split("\n")
     sources = {module.label: module.source.lines for module in closure.everything}
     order = {module.label: number for number, module in enumerate(closure.everything)}
-    docstring = _docstring_lines(closure.entry)
-    places: dict[str, dict[int, int]] = {label: {} for label in sources}
+    docstring = _docstring_end(closure.entry)
+    stretches: dict[str, list[tuple[int, int]]] = {label: [] for label in sources}
     last = (-1, 0)
-    first = True
-    for at, origin in enumerate(lines):
+    early = True
+    for at, count, origin in runs(emitted.lines):
         if origin is None:
             continue
-        if rows[at] != sources[origin.path][origin.line - 1]:
+        first, end = origin.line, origin.line + count - 1
+        if rows[at : at + count] != sources[origin.path][first - 1 : end]:
             return None
-        places[origin.path][origin.line] = at
-        if origin.module == MAIN and origin.line in docstring:
-            continue  # the kernel's docstring stands first
+        earlier = stretches[origin.path]
+        if earlier and first <= earlier[-1][1]:
+            return None
+        earlier.append((first, end))
+        if origin.module == MAIN and first <= docstring:
+            if end > docstring:
+                return None  # the kernel's docstring stands first, alone
+            continue
         # Before the modules may stand what the kernel does before it imports them.
-        first = first and origin.module == MAIN
-        here = (-1 if first else order[origin.path], origin.line)
-        if here <= last:
+        early = early and origin.module == MAIN
+        place = -1 if early else order[origin.path]
+        if (place, first) <= last:
             return None
-        last = here
-    return places
+        last = (place, end)
+    return stretches
 
 
-def _docstring_lines(entry: Module) -> range:
+def _docstring_end(entry: Module) -> int:
     body = entry.tree.body
     if body and ast.get_docstring(entry.tree, clean=False) is not None:
-        return range(1, (body[0].end_lineno or 1) + 1)
-    return range(0)
+        return body[0].end_lineno or 1
+    return 0
 
 
-def _whole(module: Module, places: dict[int, int]) -> list[int] | None:
+def _whole(module: Module, stretches: list[tuple[int, int]]) -> list[int] | None:
     """Give the numbers of the statements whose lines all stand together."""
     found: list[int] = []
     source = module.source.lines
-    covered: set[int] = set()
+    left = sorted(stretches)
+    between = 1  # the first line behind the statements seen so far
     for number, node in enumerate(module.tree.body):
         first, last = statement_lines(node)
-        covered.update(range(first, last + 1))
-        here = [places[line] for line in range(first, last + 1) if line in places]
-        if not here:
+        if _holds_code(source, between, first - 1, left):
+            return None
+        between = max(between, last + 1)
+        while left and left[0][1] < first:
+            left.pop(0)
+        if not left or left[0][0] > last:
             continue
-        together = here[-1] - here[0] == len(here) - 1 == last - first
+        together = left[0][0] <= first and last <= left[0][1]
         if not together or source[last - 1].rstrip().endswith("\\"):
             return None
         found.append(number)
-    if any(line not in covered and _is_code(source[line - 1]) for line in places):
-        return None
-    return found
+    return None if _holds_code(source, between, len(source), left) else found
+
+
+def _holds_code(
+    source: list[str], first: int, last: int, stretches: list[tuple[int, int]]
+) -> bool:
+    """Say whether lines between statements that stand in the text are more than air."""
+    return any(
+        _is_code(source[line - 1])
+        for start, end in stretches
+        if start <= last
+        for line in range(max(start, first), min(end, last) + 1)
+    )
 
 
 def _is_code(line: str) -> bool:

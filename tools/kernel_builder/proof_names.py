@@ -12,6 +12,7 @@ import re
 import symtable
 import unicodedata
 import warnings
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -56,40 +57,64 @@ def check_left_out(
     lost = gone - there
     if any(not name.isascii() or _MANGLED.match(name) for name in lost):
         check_names(emitted, closure, set())  # spelled in more ways than one
-    elif _is_read(_words_of(emitted.text, lost), closure, used):
+    elif any(_reads(*place, lost) for place in _holders(emitted, closure, lost)):
         check_names(emitted, closure, set())
 
 
-def _words_of(text: str, names: set[str]) -> set[str]:
-    """Give the names that are words of a text; the compiler normalises it, as NFKC."""
+def _holders(
+    emitted: Emitted, closure: Closure, names: set[str]
+) -> set[tuple[Module, int]]:
+    """Give the statements, by number, that hold one of the names as a word."""
+    modules = {module.label: module for module in closure.everything}
+    starts: dict[str, list[int]] = {}
+    holders: set[tuple[Module, int]] = set()
+    for at in _rows_with(emitted.text, names):
+        origin = emitted.lines[at]
+        if origin is None:
+            continue  # an import, or a comment
+        module = modules[origin.path]
+        if origin.path not in starts:
+            starts[origin.path] = [statement_lines(n)[0] for n in module.tree.body]
+        number = bisect(starts[origin.path], origin.line) - 1
+        # Statements may share a line.
+        while number >= 0:
+            holders.add((module, number))
+            if starts[origin.path][number] != origin.line:
+                break
+            number -= 1
+    return holders
+
+
+def _rows_with(text: str, names: set[str]) -> Iterator[int]:
+    """Give the numbers, from 0, of the lines in which a name is a word."""
+    for name in names:
+        at = text.find(name)
+        while at >= 0:
+            end = text.find("\n", at)
+            if holds_word(text[text.rfind("\n", 0, at) + 1 : end], name):
+                yield text.count("\n", 0, at)
+            at = text.find(name, end)
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return {name for name in names if name in text and holds_word(text, name)}
+        # The compiler normalises names: others may be spelled like these.
+        for number, row in enumerate(text.split("\n")):
+            if not row.isascii():
+                row = unicodedata.normalize("NFKC", row)
+                if any(name in row for name in names):
+                    yield number
 
 
-def _is_read(names: set[str], closure: Closure, used: Used) -> bool:
-    """Say whether a kept statement reads one of these names as a global."""
-    for module in closure.everything:
-        if not _words_of(module.text, names):
-            continue
-        for number, node in enumerate(module.tree.body):
-            if (module.label, number) not in used:
-                continue
-            text = _text_of(module, node)
-            found = _words_of(text, names)
-            if found and _mentions(node, found) and found & _global_reads(_table(text)):
-                return True
-    return False
+def _reads(module: Module, number: int, names: set[str]) -> bool:
+    """Say whether a statement reads one of the names as a global."""
+    text = _text_of(module, module.tree.body[number])
+    try:
+        return not names.isdisjoint(_global_reads(_table(text)))
+    except (SyntaxError, ValueError):
+        return True  # it shares a line with what stands before it
 
 
 def _text_of(module: Module, node: ast.stmt) -> str:
     first, last = statement_lines(node)
     return "\n".join(module.source.lines[first - 1 : last])
-
-
-def _mentions(node: ast.stmt, names: set[str]) -> bool:
-    """Say whether a word is a name in the code, not only in a string or comment."""
-    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(node))
 
 
 def _surely_bound(node: ast.stmt) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kernel_builder.emitted import Origin
+from kernel_builder.emitted import Origin, runs
 from kernel_builder.errors import UsageError
 
 VERSION: Final = 1
@@ -101,16 +101,12 @@ def _modules(*tables: Sequence[Origin | None]) -> dict[str, str]:
 def _pack(lines: Sequence[Origin | None], labels: list[str]) -> list[list[int]]:
     """Write runs: [first built line, count, source number (-1: the tool), line]."""
     number = {label: index for index, label in enumerate(labels)}
-    runs: list[list[int]] = []
-    for built, origin in enumerate(lines, start=1):
-        source = number[origin.path] if origin else -1
-        line = origin.line if origin else 0
-        last = runs[-1] if runs else None
-        if last and last[2] == source and (source < 0 or last[3] + last[1] == line):
-            last[1] += 1
-        else:
-            runs.append([built, 1, source, line])
-    return runs
+    return [
+        [at + 1, count, number[first.path], first.line]
+        if first
+        else [at + 1, count, -1, 0]
+        for at, count, first in runs(lines)
+    ]
 
 
 def _unpack(
