@@ -1,0 +1,118 @@
+"""The Fashion-MNIST kernel: scored once, at the end, un-built and built alike."""
+
+import csv
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from kernel_builder.cli import main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KERNEL = REPOSITORY / "kernels" / "fashion_mnist"
+DATASET = "datasets/zalando-research/fashionmnist"
+
+
+def write_idx(path, array):
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """600 training and 100 test images of real digits, in the data set's form."""
+    root = tmp_path_factory.mktemp("input")
+    folder = root / DATASET
+    folder.mkdir(parents=True)
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    labels = digits.target.astype(np.uint8)
+    for part, rows in (("train", slice(600)), ("t10k", slice(600, 700))):
+        write_idx(folder / f"{part}-images-idx3-ubyte", images[rows])
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels[rows])
+    return root
+
+
+def run(command, folder, **variables):
+    # As many threads as in the rehearsal, which takes no variables along: sums over
+    # other numbers of threads are rounded in another order.
+    clean = {
+        k: v for k, v in os.environ.items() if "KAGGLE" not in k and "OMP" not in k
+    }
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=clean | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def unbuilt(inputs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbuilt")
+    result = run([KERNEL / "kernel.py"], folder, KAGGLE_KIT_INPUT=str(inputs))
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+def test_every_epoch_is_logged_and_the_last_one_is_scored(unbuilt):
+    folder, result = unbuilt
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
+    # Nothing but the training rows is looked at before the end.
+    assert set(rows[0]) == {"epoch", "train_loss", "train_accuracy", "seconds", "lr"}
+    scores = json.loads((folder / "scores.json").read_text())
+    assert set(scores) == {"test_accuracy", "test_loss", "test_accuracy_flip_tta"}
+    assert f"test: accuracy {scores['test_accuracy']:.4f}" in result.stdout
+    assert {path.name for path in folder.glob("*.png")} == {
+        *("batch.png", "history.png", "confusion.png", "top_losses.png")
+    }
+
+
+def test_settings_are_chosen_without_the_test_files(inputs, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in (inputs / DATASET).glob("train-*"):
+        shutil.copy(path, data)
+    options = ["--input", data, "--valid-rows", "100", "--epochs", "6"]
+    options += ["--batch-size", "32", "--output", "out"]
+    result = run([KERNEL / "kernel.py", *options], tmp_path)
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    # Far above chance (0.1), although digits are no garments and are mirrored.
+    assert scores["validation_accuracy"] > 0.7
+    missing = run([KERNEL / "kernel.py", "--input", data], tmp_path)
+    assert missing.returncode == 1
+    assert "holds neither t10k-images-idx3-ubyte nor t10k-images" in missing.stderr
+
+
+def test_the_built_file_alone_gives_the_same_scores(unbuilt, inputs, tmp_path):
+    out = tmp_path / "b"
+    assert main(["build", str(KERNEL), "--out", str(out), "--form", "flat"]) == 0
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(out / "kernel.py", alone / "built.py")
+    result = run(["-I", "built.py"], alone, KAGGLE_KIT_INPUT=str(inputs))
+    assert result.returncode == 0, result.stderr
+    folder, _ = unbuilt
+    assert (alone / "scores.json").read_bytes() == (folder / "scores.json").read_bytes()
+
+
+def test_the_rehearsal_mounts_the_data_set(unbuilt, inputs, tmp_path, capsys):
+    command = ["rehearse", str(KERNEL), "--input", str(inputs), "--layout", "old"]
+    assert main([*command, "--out", str(tmp_path)]) == 0, capsys.readouterr().out
+    assert "REHEARSAL PASSED" in capsys.readouterr().out
+    (outputs,) = tmp_path.glob("rehearsals/*/001/output")
+    folder, _ = unbuilt
+    scores = (folder / "scores.json").read_bytes()
+    assert (outputs / "scores.json").read_bytes() == scores
