@@ -11,6 +11,7 @@ from kernel_builder.compare import (
 from kernel_builder.judge import Case, judge
 from kernel_builder.livelog import LiveLog
 from kernel_builder.meters import Limits, Outcome
+from kernel_builder.profiles import load_profile
 from kernel_builder.report import (
     Check,
     RehearsalReport,
@@ -20,6 +21,8 @@ from kernel_builder.report import (
     size,
 )
 from kernel_builder.verify import find_sample, verify_submission
+
+USUAL = Limits.of(load_profile().limits)
 
 
 def log_of(count=0):
@@ -35,7 +38,7 @@ def case_of(tmp_path, *, limits=None, rerun=False, log_bytes=0, **outcome):
         name="new layout",
         outcome=Outcome(**values),
         working=tmp_path,
-        limits=limits or Limits(),
+        limits=limits or USUAL,
         rerun=rerun,
         wants_submission=False,
     )
@@ -99,12 +102,19 @@ def test_too_many_and_too_big_outputs_warn(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("a", "b", "deep/c"):
         (tmp_path / name).write_bytes(b"12345")
-    few = check_of(case_of(tmp_path, limits=Limits(working_files=2)), "R05")
-    big = check_of(case_of(tmp_path, limits=Limits(working_bytes=14)), "R05")
+    few = check_of(case_of(tmp_path, limits=replace(USUAL, working_files=2)), "R05")
+    big = check_of(case_of(tmp_path, limits=replace(USUAL, working_bytes=14)), "R05")
 
     assert few.message.startswith("3 files, 15 B in /kaggle/working: only 2 files")
     assert big.message.startswith("out of disk at session end: 3 files, 15 B")
     assert check_of(case_of(tmp_path), "R05").ok
+
+
+def test_a_rerun_and_a_tpu_have_less_time_than_a_plain_session():
+    known = load_profile().limits
+    plain, tpu = Limits.of(known), Limits.of(known, tpu=True)
+    assert (plain.wall_s, plain.rerun_s) == (12 * 3600, 9 * 3600)
+    assert (tpu.wall_s, tpu.rerun_s) == (9 * 3600, 9 * 3600)
 
 
 def test_the_projection_without_a_second_size_is_proportional(tmp_path):
@@ -112,7 +122,7 @@ def test_the_projection_without_a_second_size_is_proportional(tmp_path):
     check = check_of(case, "R06")
 
     assert check.message.startswith(
-        "Notebook Timeout is possible: at most 13 h 53 min of 12 h 00 min for 5000"
+        "Notebook Timeout is possible: at most 13 h 53 min of 9 h 00 min for 5000"
     )
     assert check.severity == "warning"
     assert check_of(replace(case, hidden_rows=50), "R06").ok

@@ -440,6 +440,49 @@ def test_what_the_client_prints_is_shown(desk: Desk):
     assert "note from the client: Your kernel title does not resolve" in result.out
 
 
+CODE_COMPETITION = {
+    "ref": "digits",
+    "userHasEntered": True,
+    "isKernelsSubmissionsOnly": True,
+}
+
+
+def test_a_code_competition_s_conditions_are_told_before_the_push(
+    desk: Desk, kaggle: StandIn
+):
+    desk.write(competition_sources=["digits"], enable_internet=True)
+    kaggle.answers["GetCompetition"] = CODE_COMPETITION
+    result = desk.run("push", "--no-check")
+    assert result.code == 0, result.text
+    assert "takes no kernel that had internet" in result.out
+    assert "rehearse --rerun" in result.out
+
+
+def test_a_push_may_try_hidden_tests_first(desk: Desk, kaggle: StandIn):
+    desk.write(competition_sources=["digits"])  # two rows, whatever the test holds
+    desk.write_sample()
+    test = desk.folder / "input" / "competitions" / "digits" / "test.csv"
+    test.write_text("id,x\n1,5\n2,6\n")
+    kaggle.answers["GetCompetition"] = CODE_COMPETITION
+    assert desk.run("push", "--rehearse").code == 0
+    result = desk.run("push", "--force", "--rerun")
+    assert result.code == 4
+    assert "FAIL R03 [hidden test, more rows]" in result.out
+    assert "Submission Scoring Error; its log is" in result.err
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+
+
+def test_an_hour_of_tpu_is_less_than_a_session(desk: Desk, kaggle: StandIn):
+    desk.write(enable_tpu=True, machine_shape="TpuV5E8")
+    spent = {"timeUsed": "68400s", "totalTimeAllowed": "72000s"}
+    kaggle.answers["GetAcceleratorQuotaStatistics"] = {"tpuQuota": spent}
+    result = desk.run("push", "--no-check")
+    assert result.code == 0, result.text
+    assert "TPU time left this week: 1 h 00 min" in result.out
+    assert "Kaggle stops one after 9 h 00 min" in result.out
+    assert kaggle.asked("SaveKernel")[0]["machineShape"] == "TpuV5E8"
+
+
 @pytest.mark.parametrize("how", ["not joined", "refused", "unknown"])
 def test_a_competition_that_was_not_joined_is_warned_of(
     desk: Desk, kaggle: StandIn, how: str

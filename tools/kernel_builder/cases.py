@@ -95,7 +95,7 @@ def _hidden_runs(
         runs.append(replace(run, checks=(*run.checks, *checks)))
         sizes.append((count_rows(test.sample), run))
     hidden_rows = stage.options.hidden_rows or stage.config.hidden_rows
-    check = projection(sizes, hidden_rows, stage.limits.wall_s)
+    check = projection(sizes, hidden_rows, stage.limits.rerun_s)
     if check is not None and runs:
         last = runs[-1]
         others = [c for c in last.checks if c.id != "R06"]

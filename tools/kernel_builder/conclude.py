@@ -100,7 +100,8 @@ def conclude(
     if not ended.finished:
         raise KernelFailed(
             f"{run.label}: Kaggle says COMPLETE, but the kernel never came to its last "
-            f"line (no end mark in the log): it stopped early; log: {fetched.log_path}"
+            "line (no end mark in the log): it stopped early, by sys.exit or os._exit "
+            f"before its end, say; log: {fetched.log_path}"
         )
     if located.needs_submission:
         check_submission(located, fetched, log)

@@ -158,7 +158,7 @@ def _outputs(case: Case) -> list[Check]:
 
 def _projection(case: Case) -> list[Check]:
     """Extrapolate the whole run's time to the hidden rows: an upper estimate."""
-    outcome, limit = case.outcome, case.limits.wall_s
+    outcome, limit = case.outcome, case.limits.rerun_s
     if not case.hidden_rows or not case.rows or outcome.returncode != 0:
         return []
     expected = outcome.wall_s * max(1.0, case.hidden_rows / case.rows)

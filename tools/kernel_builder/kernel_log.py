@@ -5,8 +5,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-# Kaggle keeps 10 MB of a log and drops the rest without a word.
-KEPT_BYTES = 10_000_000
+from kernel_builder.profiles import load_profile
+
+# Kaggle drops what is over its limit without a word; where exactly, is not known.
+NEARLY = 0.98
 # What a kernel printed before without a line end stands before the mark on its line;
 # nothing stands behind it, unlike where a kernel prints its own source.
 _MARK = re.compile(r"kaggle-kit run (\S+) (start|end)[ \t\r]*$", re.MULTILINE)
@@ -64,7 +66,8 @@ def _with_line_end(text: str) -> str:
 
 def was_cut(raw: str) -> bool:
     """True when the log is as long as Kaggle keeps, so that its end is missing."""
-    return len(raw.encode("utf-8", "replace")) >= KEPT_BYTES * 0.98
+    kept = load_profile().limits["log_bytes"]
+    return len(raw.encode("utf-8", "replace")) >= kept * NEARLY
 
 
 Owner = Literal["ours", "another", "nobody"]

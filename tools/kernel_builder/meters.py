@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,26 +59,42 @@ class Command:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use; the figures of Kaggle's machines unless the user says less.
+    """What a run may use; `of` a profile they are the figures of Kaggle's machines.
 
     Attributes:
         wall_s: seconds until the run is stopped.
+        rerun_s: the same for a rerun on the hidden test.
         memory_bytes: memory of the process tree at which it is killed.
-        silence_s: seconds without output and without CPU time that count as a hang.
         working_bytes, working_files: size of /kaggle/working.
         log_bytes: size at which Kaggle cuts the log.
         cpus: processors the run may use.
+        silence_s: seconds without output and without CPU time that count as a hang.
         free_bytes: room that is left on this machine's disk at least.
     """
 
-    wall_s: float = 43_200
-    memory_bytes: int = 32_200_000_000
+    wall_s: float
+    rerun_s: float
+    memory_bytes: int
+    working_bytes: int
+    working_files: int
+    log_bytes: int
+    cpus: int
     silence_s: float = 600
-    working_bytes: int = 20_000_000_000
-    working_files: int = 500
-    log_bytes: int = 10_000_000
-    cpus: int = 4
     free_bytes: int = 300_000_000
+
+    @classmethod
+    def of(cls, known: Mapping[str, int], tpu: bool = False) -> "Limits":
+        """The limits that a profile knows, for a session with or without a TPU."""
+        session = known["session_s_tpu" if tpu else "session_s_cpu_gpu"]
+        return cls(
+            wall_s=session,
+            rerun_s=min(session, known["code_comp_rerun_s_typical"]),
+            memory_bytes=known["ram_bytes"],
+            working_bytes=known["working_bytes"],
+            working_files=known["working_files"],
+            log_bytes=known["log_bytes"],
+            cpus=known["cpu_count"],
+        )
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kernel_builder.asking import Patience, ask
 from kernel_builder.build import Built, add_build_options, build
-from kernel_builder.client import CallError, KaggleClient, as_error
+from kernel_builder.client import KaggleClient
 from kernel_builder.conclude import finish_run, require_reader
-from kernel_builder.errors import PushRefused, RehearsalFailed, UsageError
+from kernel_builder.errors import RehearsalFailed, UsageError
+from kernel_builder.looking import look_before
 from kernel_builder.profiles import load_profile
 from kernel_builder.project import Project, load_project
 from kernel_builder.remote import (
@@ -33,11 +32,8 @@ from kernel_builder.remote import (
     patience_of,
     say_what_runs_on,
 )
-from kernel_builder.retrying import span
 from kernel_builder.runs import Run, from_root, git_state, new_run_id, read_cfg
 from kernel_builder.saving import Prepared, push
-
-RUNNING = ("QUEUED", "RUNNING", "CANCEL_REQUESTED")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="push over a run, without quota"
     )
     parser.add_argument(
-        "--time-limit", type=float, metavar="MIN", help="Kaggle stops the run after MIN"
+        "--time-limit",
+        type=float,
+        metavar="MIN",
+        help="Kaggle stops the run after MIN (default: Kaggle's own limit, 12 hours)",
     )
     parser.add_argument("--no-check", action="store_true", help="skip the static check")
     parser.add_argument("--profile", default="", help="the image to check against")
@@ -59,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rehearse", action="store_true", help="rehearse what is pushed, before"
+    )
+    parser.add_argument(
+        "--rerun", action="store_true", help="rehearse it on hidden test sets as well"
     )
     add_result_arguments(parser)
 
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     with open_client(args) as client:
         prepared = prepare(args, project, client, log)
         try:
-            if args.rehearse:
+            if args.rehearse or args.rerun:
                 rehearse_built(args, prepared, log)
             look_before(client, prepared, patience, args)
         except BaseException:
@@ -131,6 +133,7 @@ def rehearse_built(
     options = RehearsalOptions(
         input=Path(args.input) if args.input else None,
         out=Path(args.out),
+        rerun=args.rerun,
         run_id=prepared.run.run_id,
         submission=False if args.no_submission else None,
         real=args.real,
@@ -139,8 +142,10 @@ def rehearse_built(
     report = rehearse(prepared.built, options)
     print_report(report, log)
     if not report.ok:
+        reason = report.kaggle or "see above"
         raise RehearsalFailed(
-            f"the rehearsal failed, nothing was pushed: {report.kaggle}"
+            f"the rehearsal failed, nothing was pushed: {reason}; its log is "
+            f"{report.log_path}"
         )
 
 
@@ -204,89 +209,3 @@ def accelerator_of(metadata: dict[str, Any]) -> str:
     if metadata.get("enable_gpu"):
         return "gpu"
     return "tpu" if metadata.get("enable_tpu") else "cpu"
-
-
-def look_before(
-    client: KaggleClient,
-    prepared: Prepared,
-    patience: Patience,
-    args: argparse.Namespace,
-) -> None:
-    """Refuse to push over a run that is still going, or without GPU time left.
-
-    Raises:
-        PushRefused: one of these holds and --force was not given.
-        ToolError: Kaggle did not answer, or refused the credentials.
-    """
-    kernel = prepared.run.kernel
-    try:
-        latest = ask(client, "status", patience, kernel=kernel, version=None)["status"]
-    except CallError as failure:
-        # A kernel that does not exist yet is answered like one that is not ours.
-        if not failure.absent and failure.kind == "http" and failure.status != 401:
-            patience.log(f"note: the state of {kernel} is not known ({failure})")
-        elif not failure.absent:
-            raise as_error(failure, f"push of {kernel}") from failure
-        latest = ""
-    if latest in RUNNING and not args.force:
-        raise PushRefused(
-            f"{kernel}: a version is {latest} on Kaggle already; `wait` for it, stop "
-            f"it at https://www.kaggle.com/code/{kernel}, or push over it with --force"
-        )
-    # What follows may go unanswered: the push does not depend on it.
-    patience = replace(patience, tries=1)
-    if prepared.uses_gpu:
-        _check_quota(client, patience, args)
-    for competition in prepared.metadata.get("competition_sources") or ():
-        _check_competition(client, str(competition), patience)
-    for dataset in prepared.metadata.get("dataset_sources") or ():
-        _check_dataset(client, str(dataset), patience)
-
-
-def _check_competition(client: KaggleClient, name: str, patience: Patience) -> None:
-    """Warn of rules that were not accepted: Kaggle's own answer would not say so."""
-    try:
-        entered = ask(client, "competition", patience, name=name)["entered"]
-    except CallError as failure:
-        entered = failure.status != 403
-    if not entered:
-        patience.log(
-            f"warning: you have not joined {name}; its data is not mounted before you "
-            f"accept https://www.kaggle.com/competitions/{name}/rules"
-        )
-
-
-def _check_dataset(client: KaggleClient, dataset: str, patience: Patience) -> None:
-    """Warn of a dataset still being processed; a missing one is named by the push."""
-    try:
-        status = ask(client, "dataset_status", patience, dataset=dataset)["status"]
-    except CallError:
-        return
-    if status != "ready":
-        patience.log(
-            f"warning: dataset {dataset} is {status}: the run would get the version "
-            "before (P02)"
-        )
-
-
-def _check_quota(
-    client: KaggleClient, patience: Patience, args: argparse.Namespace
-) -> None:
-    try:
-        gpu = ask(client, "quota", patience).get("gpu_quota") or {}
-    except CallError as failure:
-        patience.log(f"note: the GPU quota is not known ({failure})")
-        return
-    left = gpu.get("allowed", 0.0) - gpu.get("used", 0.0)
-    if not gpu.get("allowed"):
-        return
-    if left <= 0 and not args.force:
-        raise PushRefused(
-            f"no GPU time is left this week ({span(gpu['used'])} of "
-            f"{span(gpu['allowed'])} used); --force pushes all the same"
-        )
-    patience.log(f"GPU time left this week: {span(left)}")
-    if args.time_limit is not None and left < 60 * args.time_limit:
-        patience.log(
-            f"warning: that is less than the time limit of {args.time_limit:g} min"
-        )

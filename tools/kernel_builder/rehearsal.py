@@ -44,7 +44,7 @@ from kernel_builder.meters import Limits
 from kernel_builder.profiles import Profile, load_profile
 from kernel_builder.report import RehearsalReport, RunReport, print_report
 from kernel_builder.runfolder import new_run_folder
-from kernel_builder.staging import RehearsalOptions, Stage
+from kernel_builder.staging import RehearsalOptions, Stage, wants_tpu
 
 if TYPE_CHECKING:
     from kernel_builder.build import Built
@@ -76,7 +76,7 @@ def rehearse(built: "Built", options: RehearsalOptions) -> RehearsalReport:
         config=config,
         python=python,
         isolation=_isolation(options, python),
-        limits=_limits(options, profile),
+        limits=_limits(built, options, profile),
         hidden_packages=sandbox.packages_from_folders(),
         folder=new_run_folder(options.out / "rehearsals" / built.project.slug),
     )
@@ -160,18 +160,16 @@ def _isolation(
     return isolation.choose(options.isolation, python)
 
 
-def _limits(options: RehearsalOptions, profile: Profile) -> Limits:
-    """The limits of Kaggle's machine, lowered where the user asks for it."""
-    usual, known = Limits(), profile.limits
-    session = float(known.get("session_s_cpu_gpu", usual.wall_s))
-    silence = options.silence_s or usual.silence_s
-    return Limits(
-        wall_s=options.time_limit_s or session,
-        memory_bytes=options.memory_bytes or known.get("ram_bytes", usual.memory_bytes),
-        silence_s=silence,
-        working_bytes=known.get("working_bytes", usual.working_bytes),
-        log_bytes=known.get("log_bytes", usual.log_bytes),
-        cpus=known.get("cpu_count", usual.cpus),
+def _limits(built: "Built", options: RehearsalOptions, profile: Profile) -> Limits:
+    """The limits of Kaggle's machine, or what the user asks for."""
+    metadata = built.project.metadata
+    usual = Limits.of(profile.limits, wants_tpu(metadata.raw if metadata else {}))
+    return replace(
+        usual,
+        wall_s=options.time_limit_s or usual.wall_s,
+        rerun_s=options.time_limit_s or usual.rerun_s,
+        memory_bytes=options.memory_bytes or usual.memory_bytes,
+        silence_s=options.silence_s or usual.silence_s,
     )
 
 
@@ -247,8 +245,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--twice", action="store_true", help="run twice and compare the answers")
     add("--profile", default="none", metavar="NAME", help="an image's Python, or none")
     add("--docker", default="", metavar="IMAGE", help="run in this image by Docker")
-    add("--time-limit", type=float, metavar="MIN", help="default: 720, as on Kaggle")
-    add("--memory", type=float, metavar="GB", help="default: 32.2, as on Kaggle")
+    add("--time-limit", type=float, metavar="MIN", help="default: Kaggle's, 12 hours")
+    add("--memory", type=float, metavar="GB", help="default: Kaggle's, 32.2")
     add("--silence", type=float, metavar="MIN", help="a hang after this long (10)")
     add("--isolation", choices=("auto", *isolation.WAYS), default="auto")
     add("--no-submission", action="store_true", help="expect no submission.csv")

@@ -58,6 +58,7 @@ class Spec:
         hidden_packages: top-level packages installed from the user's own folders.
         variables: environment variables on top of Kaggle's.
         gpu: show the machine's NVIDIA devices.
+        cpus, memory_bytes: what it may use at most; 0 for no limit.
     """
 
     code: Path
@@ -69,8 +70,8 @@ class Spec:
     hidden_packages: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     gpu: bool = False
-    cpus: int = 4
-    memory_bytes: int = 32_200_000_000
+    cpus: int = 0
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,11 @@ class Prepared:
         """The folder that the client pushes."""
         return self.built.code_path.parent
 
-    @property
-    def uses_gpu(self) -> bool:
-        """Whether the run takes from the weekly GPU quota."""
+    def uses(self, kind: str) -> bool:
+        """Whether the run takes from the weekly quota of "gpu" or "tpu"."""
         shape = str(self.metadata.get("machine_shape") or "")
-        return bool(self.metadata.get("enable_gpu")) or shape.startswith("Nvidia")
+        named = shape.startswith({"gpu": "Nvidia", "tpu": "Tpu"}[kind])
+        return bool(self.metadata.get(f"enable_{kind}")) or named
 
 
 def push(

@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,11 +101,22 @@ class Stage:
         run_id = self.options.run_id
         return None if run_id is None else f"kaggle-kit run {run_id} end"
 
+    def limits_of(self, plan: Plan) -> Limits:
+        """The limits of one run: a rerun on the hidden test gets less time."""
+        wall = self.limits.rerun_s if plan.rerun else self.limits.wall_s
+        return replace(self.limits, wall_s=wall)
+
     def wants_submission(self, plan: Plan) -> bool:
         """Whether this run must leave a submission.csv."""
         if self.options.submission is not None:
             return self.options.submission
         return self.config.submission and competition(plan.sources) is not None
+
+
+def wants_tpu(metadata: Mapping[str, Any]) -> bool:
+    """Whether the metadata asks for a TPU, whose sessions are shorter."""
+    shape = str(metadata.get("machine_shape") or "")
+    return metadata.get("enable_tpu") is True or shape.startswith("Tpu")
 
 
 def competition(sources: tuple[mounts.Source, ...]) -> mounts.Source | None:
@@ -140,7 +151,7 @@ def run_plan(stage: Stage, plan: Plan, first: bool) -> RunReport:
     working.mkdir(parents=True)
     with scratch_folder() as scratch:
         spec = _spec(stage, plan, working, scratch)
-        outcome = _supervised(stage, spec, folder)
+        outcome = _supervised(stage, plan, spec, folder)
         executed = scratch / "io/executed.ipynb"
         if executed.is_file():
             shutil.copyfile(executed, folder / "executed.ipynb")
@@ -168,13 +179,13 @@ def _spec(stage: Stage, plan: Plan, working: Path, scratch: Path) -> sandbox.Spe
     )
 
 
-def _supervised(stage: Stage, spec: sandbox.Spec, folder: Path) -> Outcome:
+def _supervised(stage: Stage, plan: Plan, spec: sandbox.Spec, folder: Path) -> Outcome:
     sandbox.prepare(spec)
     log = LiveLog(stage.options.echo)
     try:
         return supervise(
             stage.isolation.command(spec),
-            limits=stage.limits,
+            limits=stage.limits_of(plan),
             log=log,
             working=spec.working,
             exit_file=sandbox.exit_file(spec),
@@ -191,7 +202,7 @@ def _reported(stage: Stage, plan: Plan, outcome: Outcome, working: Path) -> RunR
         name=plan.name,
         outcome=outcome,
         working=working,
-        limits=stage.limits,
+        limits=stage.limits_of(plan),
         rerun=plan.rerun,
         end_marker=stage.end_marker,
         sample=sample,

@@ -182,10 +182,15 @@ class _Watch:
 
 
 def still_running(run: Run) -> str:
-    """What a person must know who stops looking."""
+    """What a person must know who stops looking, and how the run is ended.
+
+    The client can end a run only by deleting the kernel with all its versions.
+    """
+    page = run.url or f"https://www.kaggle.com/code/{run.kernel}"
     return (
-        f"{run.label} still runs on Kaggle and uses quota; `wait` picks it up again, "
-        f"{run.url or 'https://www.kaggle.com/code/' + run.kernel} stops it"
+        f"{run.label} still runs on Kaggle and uses quota; `wait` picks it up again. "
+        f"To stop it: cancel the run at {page} (from here there is only `kaggle "
+        f"kernels delete {run.kernel}`, which deletes the kernel and all its versions)"
     )
 
 

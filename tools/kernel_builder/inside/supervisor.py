@@ -86,8 +86,8 @@ def _kill(pids: list[int]) -> None:
 
 
 def _limit_cpus(count: int) -> None:
-    """Stay on `count` processors, as many as Kaggle's machine has."""
-    if hasattr(os, "sched_setaffinity"):
+    """Stay on `count` processors, as many as Kaggle's machine has; 0 is no limit."""
+    if count and hasattr(os, "sched_setaffinity"):
         usable = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, usable[:count])
 
