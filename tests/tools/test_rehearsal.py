@@ -209,6 +209,16 @@ def test_left_over_processes_are_found_and_killed(way, tmp_path):
     assert token not in running_commands()
 
 
+@pytest.mark.parametrize("way", ["auto", "subprocess"])
+def test_printed_tokens_are_found_however_they_were_printed(way, tmp_path):
+    code = "import os\nfor name in os.environ:\n    print(name, os.environ[name])"
+    report = run_kernel(tmp_path, code, submission=False, isolation=way)
+
+    assert failed(report) == ["S22"]
+    assert "never print os.environ" in message_of(report, "S22")
+    assert report.exit_code == 4
+
+
 def test_a_long_log_is_stored_and_measured(tmp_path):
     code = "import sys\nfor i in range(60): print('x' * 199_999)"
     report = run_kernel(tmp_path, code, submission=False)

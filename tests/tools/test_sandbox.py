@@ -117,6 +117,7 @@ def test_the_environment_is_kaggles_and_holds_nothing_of_the_users(
 
     assert env["KAGGLE_KERNEL_RUN_TYPE"] == "Batch"
     assert env["KAGGLE_KIT_REHEARSAL"] == "1"
+    assert env["KAGGLE_USER_SECRETS_TOKEN"] == sandbox.NO_TOKEN
     assert env["KAGGLE_URL_BASE"] == "https://www.kaggle.com"
     assert "KAGGLE_IS_COMPETITION_RERUN" not in env
     assert not {"USER", "LOGNAME", "KAGGLE_KEY", "KAGGLE_API_V1_TOKEN"} & env.keys()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kernel_builder.meters import Limits, Outcome, folder_size
 from kernel_builder.report import Check, duration, size
+from kernel_builder.sandbox import NO_TOKEN
 from kernel_builder.verify import NAME, verify_submission
 
 THREW = "Notebook Threw Exception"
@@ -55,7 +56,7 @@ def judge(case: Case) -> tuple[Check, ...]:
     """All checks of one run, in the order of their ids."""
     rules: tuple[Callable[[Case], Sequence[Check]], ...] = (
         *(_exit_status, _end_marker, _submission, _memory, _outputs, _projection),
-        *(_hang, _network, _outside, _left_overs, _log_size),
+        *(_hang, _network, _outside, _left_overs, _secrets, _log_size),
     )
     checks = [check for rule in rules for check in rule(case)]
     return tuple(replace(check, run=case.name) for check in checks)
@@ -219,6 +220,16 @@ def _left_overs(case: Case) -> list[Check]:
         commands = [re.sub(r"\s+", " ", text)[:80] for text in outcome.left_overs]
         return _warning("R12", f"left processes running: {_named(commands)}")
     return _passed("R12", "nothing left running")
+
+
+def _secrets(case: Case) -> list[Check]:
+    if NO_TOKEN not in case.outcome.log.text():
+        return []  # which proves little: only what was printed here
+    text = (
+        "printed a session token of its environment (KAGGLE_*_TOKEN): never print "
+        "os.environ on Kaggle, logs may be public"
+    )
+    return _failed("S22", text)
 
 
 def _log_size(case: Case) -> list[Check]:

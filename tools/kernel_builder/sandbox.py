@@ -4,8 +4,9 @@ One list of steps describes the file system (`file_system`); bubblewrap, `unshar
 Docker each get it in their own words. `isolation.py` finds out which of them works.
 
 Kaggle runs `python3 /kaggle/src/script.py` as root in /kaggle/working with a read-only
-/kaggle/input; see `environment` for its variables. Two things differ on purpose: there
-are no tokens, and Python's stdout is line-buffered so that the log is live.
+/kaggle/input; see `environment` for its variables. Two things differ on purpose: the
+tokens are a placeholder, which the log is searched for afterwards, and Python's stdout
+is line-buffered so that the log is live.
 """
 
 import json
@@ -21,6 +22,8 @@ from kernel_builder.inside import program
 from kernel_builder.meters import Command
 from kernel_builder.mounts import Mount
 
+# What a kernel prints of this it would print of the session's tokens.
+NO_TOKEN = "rehearsal-instead-of-a-token"
 IO, PROGRAMS = "/run/kaggle_kit/io", "/run/kaggle_kit/programs"
 SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Of /etc only what libraries need to start; no host names, users or keys.
@@ -256,7 +259,7 @@ def _python_steps(python: Python) -> list[Step]:
 
 
 def environment(spec: Spec) -> dict[str, str]:
-    """Kaggle's variables for a pushed run, without tokens, and nothing of the user's.
+    """Kaggle's variables for a pushed run, no real token, and nothing of the user's.
 
     From the runtime of the 2026 images; KAGGLE_KIT_REHEARSAL is ours.
     """
@@ -272,6 +275,8 @@ def environment(spec: Spec) -> dict[str, str]:
         "KAGGLE_URL_BASE": "https://www.kaggle.com",
         "KAGGLE_DATA_PROXY_URL": "https://dp.kaggle.net",
         "KAGGLE_DATA_PROXY_PROJECT": "kaggle-161607",
+        "KAGGLE_DATA_PROXY_TOKEN": NO_TOKEN,
+        "KAGGLE_USER_SECRETS_TOKEN": NO_TOKEN,
         "KAGGLE_KERNEL_INTEGRATIONS": "",
         "KAGGLE_GRPC_DATA_PROXY_URL": "dp.kaggle.net:443",
         "KAGGLE_DOCKER_IMAGE": "rehearsal",
