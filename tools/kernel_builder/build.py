@@ -20,7 +20,7 @@ from kernel_builder.emitted import Emitted, Origin
 from kernel_builder.errors import ToolError, UsageError
 from kernel_builder.files import write_atomic
 from kernel_builder.flat_tables import FlatRefused
-from kernel_builder.header import GIT_LINE
+from kernel_builder.header import GIT_LINE, GitQuestion
 from kernel_builder.metadata import FILE_NAME, normalised, to_json
 from kernel_builder.modules import Closure
 from kernel_builder.project import Project, load_project
@@ -242,10 +242,14 @@ def _make(
     sys.setrecursionlimit(max(limit, _DEPTH))
     collecting = gc.isenabled()
     gc.disable()  # syntax trees make no garbage, and looking for some takes long
+    question = None
     try:
         closure = find_closure(project)
-        emitted = emit(closure, form, kind)
+        question = GitQuestion(closure)
+        emitted = emit(replace(closure, git=question), form, kind)
     finally:
+        if question is not None:
+            question.close()
         sys.setrecursionlimit(limit)
         if collecting:
             gc.enable()

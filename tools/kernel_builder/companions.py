@@ -25,7 +25,7 @@ from kernel_builder.evidence import (
     strings,
 )
 from kernel_builder.metadata import FILE_NAME
-from kernel_builder.modules import Closure, DataFile, Finder, Module, load_module
+from kernel_builder.modules import Closure, Finder, Module, load_module
 from kernel_builder.project import KIT
 
 MAX_FILE: Final = 1_000_000
@@ -43,6 +43,17 @@ _SKIPPED_FOLDERS: Final = ("__pycache__", "node_modules", "site-packages")
 _SKIPPED_FILES: Final = (".pyc", ".pyo", ".pyi", "py.typed", ".ipynb", ".map.json")
 _BUILT: Final = "# kaggle-kit build"
 _NAME: Final = re.compile(r"[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file that is not Python code but belongs to the first-party code.
+
+    `name` is its place relative to the folder that holds the top-level packages.
+    """
+
+    name: str
+    path: Path
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from kernel_builder.flat_pure import (
     PURE_FAMILIES,
     PURE_METHODS,
 )
-from kernel_builder.flat_tables import Table, Tables, Target, postpones_annotations
+from kernel_builder.flat_tables import Table, Tables, Target
 from kernel_builder.flat_types import (
     bound,
     is_known_type,
@@ -61,7 +61,7 @@ class _Judging:
         self.keep = False
         # The kit's own modules are imported by its tests: they do not fail.
         self.trusted = table.module.name.startswith(f"{KIT}.")
-        self.postponed = postpones_annotations(table)
+        self.postponed = table.postpones_annotations
 
     def risk(self) -> None:
         """Note that the statement may fail, so that it is never left out."""

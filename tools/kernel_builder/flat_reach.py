@@ -14,7 +14,6 @@ from kernel_builder.flat_tables import (
     Table,
     Tables,
     Target,
-    postpones_annotations,
 )
 from kernel_builder.flat_units import Unit, Use
 from kernel_builder.modules import MAIN
@@ -92,7 +91,7 @@ def _needed(tables: Tables, table: Table, unit: Unit) -> Iterator[tuple[Table, U
 
 def _collect_meanings(plan: Plan) -> None:
     for table in plan.tables.by_name.values():
-        postponed = postpones_annotations(table)
+        postponed = table.postpones_annotations
         _imported(plan, table)
         for unit in plan.kept_units(table):
             _defined(plan, table, unit)

@@ -12,7 +12,6 @@ from kernel_builder.flat_tables import (
     Refusal,
     Table,
     Tables,
-    future_names,
     import_nodes,
     is_local,
     package_of,
@@ -148,7 +147,7 @@ def _entry_by_name(tables: Tables) -> Iterator[Refusal]:
 def _futures(tables: Tables) -> Iterator[Refusal]:
     """`from __future__ import annotations` holds for a whole file."""
     postponed = {
-        table: "annotations" in future_names(table)
+        table: table.postpones_annotations
         for table in tables.by_name.values()
         if _has_annotations(table)
     }

@@ -3,7 +3,8 @@
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import Final, Literal, NamedTuple
 
 from kernel_builder.errors import ToolError
 from kernel_builder.flat_scopes import units_of
@@ -16,6 +17,8 @@ from kernel_builder.modules import (
     absolute_base,
     is_type_checking,
 )
+
+_FUTURE: Final = "__future__"
 
 
 class Target(NamedTuple):
@@ -92,6 +95,21 @@ class Table:
         """The file's name for people."""
         return self.module.label
 
+    @cached_property
+    def futures(self) -> frozenset[str]:
+        """The names it imports from __future__."""
+        return frozenset(
+            alias.name
+            for unit in self.units
+            if isinstance(unit.node, ast.ImportFrom) and unit.node.module == _FUTURE
+            for alias in unit.node.names
+        )
+
+    @property
+    def postpones_annotations(self) -> bool:
+        """Say whether it has `from __future__ import annotations`."""
+        return "annotations" in self.futures
+
 
 @dataclass(eq=False)
 class Tables:
@@ -100,6 +118,7 @@ class Tables:
     closure: Closure
     finder: Finder
     by_name: Mapping[str, Table]
+    _resolved: dict[tuple[str, str], Target | None] | None = None
 
     @property
     def entry(self) -> Table:
@@ -113,6 +132,17 @@ class Tables:
 
     def resolve(self, module: str, name: str) -> Target | None:
         """Follow `name` in `module` to what it stands for; None if it is not bound."""
+        if self._resolved is None:
+            return self._resolve(module, name)
+        if (module, name) not in self._resolved:
+            self._resolved[module, name] = self._resolve(module, name)
+        return self._resolved[module, name]
+
+    def settle(self) -> None:
+        """Say that every binding is known: from now on answers are kept."""
+        self._resolved = {}
+
+    def _resolve(self, module: str, name: str) -> Target | None:
         seen: set[tuple[str, str]] = set()
         while (module, name) not in seen:
             seen.add((module, name))
@@ -141,6 +171,7 @@ def build_tables(closure: Closure) -> Tables:
             if not is_skipped(unit.node, table.module.name == MAIN):
                 _bind(tables, table, unit)
         table.skipped.update(_skipped(tables, table))
+    tables.settle()
     return tables
 
 
@@ -249,18 +280,3 @@ def is_local(tables: Tables, module: Module, node: ast.Import | ast.ImportFrom) 
     else:
         names = [node.module or ""]
     return any(tables.finder.find(name.split(".")[0]) is not None for name in names)
-
-
-def postpones_annotations(table: Table) -> bool:
-    """Say whether a module has `from __future__ import annotations`."""
-    return "annotations" in future_names(table)
-
-
-def future_names(table: Table) -> set[str]:
-    """Give the names a module imports from __future__."""
-    return {
-        alias.name
-        for unit in table.units
-        if isinstance(unit.node, ast.ImportFrom) and unit.node.module == "__future__"
-        for alias in unit.node.names
-    }

@@ -16,7 +16,7 @@ from kernel_builder.flat_imports import (
     wanted_imports,
 )
 from kernel_builder.flat_reach import Plan
-from kernel_builder.flat_tables import Table, future_names, is_local
+from kernel_builder.flat_tables import Table, is_local
 from kernel_builder.flat_units import Unit
 from kernel_builder.header import header_lines
 from kernel_builder.modules import MAIN
@@ -138,7 +138,12 @@ def summary(table: Table) -> str:
 def _docstring_text(table: Table) -> list[str]:
     """Give the docstring's lines, fit for comments whatever an escape put into it."""
     lines = (ast.get_docstring(table.module.tree) or "").splitlines()
-    return ["".join(c if c.isprintable() else " " for c in line) for line in lines]
+    return [
+        line
+        if line.isprintable()
+        else "".join(c if c.isprintable() else " " for c in line)
+        for line in lines
+    ]
 
 
 def _banner(table: Table) -> Iterator[str]:
@@ -189,7 +194,7 @@ def _docstring(entry: Table) -> Iterator[Line]:
 
 def _future_lines(plan: Plan) -> Iterator[str]:
     names = sorted(
-        {name for table in plan.tables.by_name.values() for name in future_names(table)}
+        {name for table in plan.tables.by_name.values() for name in table.futures}
     )
     if names:
         yield ""

@@ -5,8 +5,8 @@ No time and no path of this machine: the same sources give the same bytes anywhe
 
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from kernel_builder import __version__
@@ -24,12 +24,11 @@ def header_lines(
     `contents` are titles of sections with the number of lines below the header at
     which each starts.
     """
-    project = closure.project
     lines = [
         f"# kaggle-kit build {__version__}, {form} form, of {closure.entry.label}",
         "# Made by a tool: change the sources below and build again.",
     ]
-    git = git_state(project.root, [module.path for module in closure.everything])
+    git = (closure.git or GitQuestion(closure)).answer()
     if git:
         lines.append(GIT_LINE + git)
     sources = [
@@ -46,23 +45,55 @@ def header_lines(
     return [*lines, *sources]
 
 
-def git_state(root: Path, files: Iterable[Path]) -> str:
-    """Give `commit` or `commit, with uncommitted changes` of `files`; empty if none."""
-    if not (root / ".git").exists():
-        return ""
-    inside = [str(path) for path in files if path.is_relative_to(root)]
-    command = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch"]
-    command += ["--untracked-files=all", "--no-renames", "--", *inside]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=_TIME_OUT, env=environment, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""  # no git here: the hashes still say what went in
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid")]
-    if not commits or commits[0] == "(initial)":
-        return ""
-    dirty = any(not line.startswith("#") for line in lines)
-    return commits[0] + (", with uncommitted changes" if dirty else "")
+class GitQuestion:
+    """Asks git about the sources of a closure, while the build goes on."""
+
+    def __init__(self, closure: Closure) -> None:
+        root = closure.project.root
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answer: str | None = None
+        if not (root / ".git").exists():
+            return
+        files = [module.path for module in closure.everything]
+        inside = [str(path) for path in files if path.is_relative_to(root)]
+        command = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch"]
+        command += ["--untracked-files=all", "--no-renames", "--", *inside]
+        # No git here: the hashes still say what went in.
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            )
+
+    def answer(self) -> str:
+        """Give `commit` or `commit, with uncommitted changes`; empty if none."""
+        if self._answer is None:
+            self._answer = self._read()
+        return self._answer
+
+    def close(self) -> None:
+        """Stop asking, where the answer is not wanted any more."""
+        if self._process is not None and self._answer is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def _read(self) -> str:
+        if self._process is None:
+            return ""
+        try:
+            output, _ = self._process.communicate(timeout=_TIME_OUT)
+        except subprocess.TimeoutExpired:
+            self.close()
+            return ""
+        if self._process.returncode != 0:
+            return ""
+        lines = output.decode("utf-8", "replace").splitlines()
+        heads = [line for line in lines if line.startswith("# branch.oid")]
+        commit = heads[0].split()[-1] if heads else "(initial)"
+        if commit == "(initial)":
+            return ""
+        dirty = any(not line.startswith("#") for line in lines)
+        return commit + (", with uncommitted changes" if dirty else "")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from kernel_builder.errors import UsageError
 from kernel_builder.project import KIT, Project
@@ -82,15 +82,11 @@ class Module:
         return self.source.text
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """A file that is not Python code but belongs to the first-party code.
+class Asked(Protocol):
+    """A question whose answer is on its way."""
 
-    `name` is its place relative to the folder that holds the top-level packages.
-    """
-
-    name: str
-    path: Path
+    def answer(self) -> str:
+        """Wait for the answer and give it."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +94,15 @@ class Closure:
     """The kernel and every first-party module it may load.
 
     `modules` excludes the kernel; a module stands after those it needs at load time.
-    `namespaces` are the packages without an `__init__.py` on the way to them.
-    `extra` and `data` are empty unless `companions.complete` filled them: modules that
-    only code run later can name, and files beside the modules.
+    `namespaces` are the packages without an `__init__.py` on the way to them. `git` is
+    what git says of all these files, where that has been asked already.
     """
 
     project: Project
     entry: Module
     modules: tuple[Module, ...]
     namespaces: tuple[str, ...] = ()
-    extra: tuple[Module, ...] = ()
-    data: tuple[DataFile, ...] = ()
+    git: Asked | None = None
 
     @property
     def everything(self) -> tuple[Module, ...]:

@@ -279,7 +279,6 @@ def _parts(closure: Closure) -> tuple[tuple[str, int], ...]:
 
 def _program(project: Project, closure: Closure, emitted: Emitted | None) -> Program:
     paths = {module.name: shown_path(module.path) for module in closure.everything}
-    paths |= {module.name: shown_path(module.path) for module in closure.extra}
     program = find_program(closure, paths, set(project.named))
     if emitted is not None and emitted.form == "flat":
         _drop_unreached(program, emitted)

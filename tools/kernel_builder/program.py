@@ -289,7 +289,7 @@ def find_program(closure: Closure, paths: dict[str, str], inlined: set[str]) -> 
     names of packages that are not the user's own.
     """
     units = []
-    for module in (closure.entry, *closure.modules, *closure.extra):
+    for module in (closure.entry, *closure.modules):
         package = module.name if module.is_package else module.name.rpartition(".")[0]
         own = module.name.partition(".")[0] not in inlined
         scopes = find_scopes(module.tree, "" if module.name == MAIN else package)
