@@ -14,6 +14,7 @@ from stand_in.server import wait_until
 from kernel_builder import profile_env, rehearsal
 from kernel_builder.errors import UsageError
 from kernel_builder.profiles import load_profile
+from kernel_builder.report import print_report
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 PROFILE = load_profile("kaggle-2026-06-py312")
@@ -95,6 +96,9 @@ def test_a_kernel_runs_with_the_images_versions_in_a_cached_environment(
 
     assert report.ok, report.log_path.read_text()
     assert report.differences == ()
+    lines_of_report = []
+    print_report(report, lines_of_report.append)
+    assert "versions of what it imports: those of tiny-image" in lines_of_report
     version, prefix = report.log_path.read_text().split()
     assert version == "1.0"
     assert Path(prefix).parent == offline / "cache/kaggle-kit/environments"

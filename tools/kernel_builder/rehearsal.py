@@ -91,7 +91,7 @@ def rehearse(built: "Built", options: RehearsalOptions) -> RehearsalReport:
     except BaseException:
         shutil.rmtree(stage.folder.path, ignore_errors=True)
         raise
-    return _finish(stage, runs, notes, differences)
+    return _finish(stage, runs, notes, _image(options, profile), differences)
 
 
 def find_sources(
@@ -128,6 +128,13 @@ def _python(
         python, known = profile_env.profile_python(profile, needed, options.echo)
         versions = dict(known)
     return python, profile_env.differences(profile, python.version, versions, wanted)
+
+
+def _image(options: RehearsalOptions, profile: Profile) -> str:
+    """What the report says its versions are of, or are compared with."""
+    if options.docker:
+        return options.docker
+    return profile.name + (", which are approximate" if profile.approximate else "")
 
 
 def _notebook_modules(built: "Built") -> frozenset[str]:
@@ -185,6 +192,7 @@ def _finish(
     stage: Stage,
     runs: Sequence[RunReport],
     notes: Sequence[str],
+    image: str,
     differences: tuple[str, ...],
 ) -> RehearsalReport:
     """Number the folder, point the report into it and store the report there."""
@@ -200,6 +208,7 @@ def _finish(
         isolation=stage.isolation.name,
         python=stage.python.version,
         not_isolated=stage.isolation.open,
+        image=image,
         differences=differences,
         notes=(*notes, *_notes(stage)),
         runs=tuple(

@@ -55,6 +55,7 @@ class RehearsalReport:
         ok: nothing was found that would fail on Kaggle; warnings do not count.
         outputs: the first run's /kaggle/working, now a folder of its own.
         not_isolated: what the sandbox left open on this machine.
+        image: the profile it is compared with, or the image it ran in.
         differences: how Python and the packages differ from Kaggle's image.
     """
 
@@ -63,6 +64,7 @@ class RehearsalReport:
     isolation: str
     python: str
     not_isolated: tuple[str, ...]
+    image: str = ""
     differences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     runs: tuple[RunReport, ...] = field(default=())
@@ -167,6 +169,8 @@ def _report_lines(report: RehearsalReport) -> list[str]:
         ("note", report.notes),
     ):
         lines += [f"{title}: {item}" for item in items]
+    if report.image and not report.differences:
+        lines.append(f"versions of what it imports: those of {report.image}")
     lines.append(f"cannot be predicted here: {UNPREDICTABLE}")
     return [*lines, *_where(report)]
 
