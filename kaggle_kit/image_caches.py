@@ -110,10 +110,10 @@ def _cache_read_arrow(path: Path) -> tuple[ImageTable, str]:
     images = np.empty((len(columns), height, width), np.uint8)
     start = 0
     for piece in columns.column("image").chunks:
-        pixels = np.frombuffer(piece.buffers()[1], np.uint8) if len(piece) else b""
-        skip = piece.offset * height * width
         part = images[start : start + len(piece)]
-        part[:] = np.reshape(pixels[skip : skip + part.size], part.shape)
+        skip = piece.offset * height * width
+        pixels = np.frombuffer(piece.buffers()[1], np.uint8, offset=skip)
+        part[:] = pixels[: part.size].reshape(part.shape)
         start += len(piece)
     ids = table_ids(columns.column("image_id").to_pylist(), str(path))
     return ImageTable(ids, images), about[b"key"].decode()
@@ -182,16 +182,17 @@ def cached_images(
     """
     path = Path(path)
     started = time.perf_counter()
+    table = None
     try:
         table = read_image_cache(path, key, mmap)
-    except (FileNotFoundError, ImageCacheError) as error:
-        if isinstance(error, ImageCacheError):
-            log(f"made again: {error}")
-        table = make()
+    except FileNotFoundError:
+        pass
+    except ImageCacheError as error:
+        log(f"made again: {error}")
+    verb = "read"
+    if table is None:
+        table, verb = make(), "made and written"
         write_image_cache(path, table, key)
-        verb = "written"
-    else:
-        verb = "read"
     spent = time.perf_counter() - started
     log(f"{path.name}: {len(table):,} images {verb} in {spent:.1f} s")
     return table

@@ -25,6 +25,7 @@ REVIEWED = {
     "kaggle_kit/distributed.py",  # starts the running file again, whichever that is
     "kaggle_kit/cross_validation.py",  # the result type in a Callable[...]
     "kaggle_kit/events.py",  # the same, and which methods a callback overrides
+    "kaggle_kit/image_caches.py",  # numpy's save and load, of plain arrays only
     "kaggle_kit/layers.py",  # activations by name
     "kaggle_kit/learner.py",  # which exception cancels what
     "kaggle_kit/models.py",  # partial(ResidualBlock, ...)
