@@ -9,6 +9,7 @@ from stand_in.fixtures import GOOD, Desk
 from stand_in.running import Outcome, log_json, run_source
 from stand_in.server import StandIn, wait_until
 
+from kernel_builder import logs
 from kernel_builder.kernel_log import log_text
 
 OLD_FILES = {"submission.csv": b"id,label\n1,0\n2,0\n"}
@@ -93,6 +94,15 @@ def test_kaggle_s_own_reason_is_shown(desk: Desk, kaggle: StandIn):
     result = desk.push()
     assert result.code == 6
     assert reason in result.err
+
+
+def test_input_that_was_not_there_comes_with_what_may_be_the_reason(desk: Desk):
+    desk.write("open('/kaggle/input/competitions/digits/train.csv')\n")
+    result = desk.push("--no-check")
+    assert result.code == 6
+    assert "may not see it yet (then push again)" in result.out
+    desk.write("open('nothing.csv')\n")
+    assert "may not see it yet" not in desk.push("--no-check", "--force").out
 
 
 def test_a_run_that_fails_before_its_first_line_is_a_failure(
@@ -239,12 +249,26 @@ def test_from_another_folder_the_lines_are_led_back_as_well(
 
 
 def test_the_log_is_shown_while_the_kernel_runs(desk: Desk, kaggle: StandIn):
-    kaggle.run = slowly(kaggle, 1.5)
-    code = desk.run("push").code
-    assert code == 0
+    def followed(source: str) -> Outcome:
+        wait_until(lambda: any("/stream/" in path for path, _ in kaggle.gets), 60)
+        return run_source(source)
+
+    kaggle.run = followed
+    assert desk.run("push").code == 0
     result = desk.run("logs", "--follow")
     assert result.code == 0, result.text
     assert "  | validation accuracy 0.97" in result.out
+
+
+def test_a_log_that_could_not_be_followed_is_shown_at_the_end(
+    desk: Desk, kaggle: StandIn, monkeypatch: pytest.MonkeyPatch
+):
+    """The run is over before the client that follows it has started."""
+    assert desk.run("push").code == 0
+    monkeypatch.setattr(logs.LiveLog, "start", lambda self: None)
+    result = desk.run("logs", "--follow")
+    assert result.code == 0, result.text
+    assert "validation accuracy 0.97" in result.out
 
 
 def test_a_state_that_the_client_does_not_know_makes_no_sense(

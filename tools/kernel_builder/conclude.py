@@ -26,6 +26,16 @@ from kernel_builder.watching import Ended, await_end
 SHOWN_LOG_LINES = 40
 # What kaggle_kit's `write_scores` leaves beside the outputs.
 SCORES = "scores.json"
+# A file of a data source that was not there, as Python and most libraries say it.
+_MISSING_INPUT = re.compile(
+    r"(?:FileNotFoundError|No such file|does not exist|not found).*/kaggle/input", re.I
+)
+INPUT_HINT = (
+    "  note: a file below /kaggle/input was missing. The first run after a source was "
+    "attached may not see it yet (then push again); else the source is not in "
+    "kernel-metadata.json, or the code knows one mount layout only (`rehearse --layout "
+    "both` tries the two)"
+)
 _SCORE = re.compile(
     r"\bvalid(?:ation)?[ _:-]*(?:accuracy|score|recall|macro[ _-]recall|auc|f1)?"
     r"\s*[:=]?\s+(\d+(?:\.\d+)?)\s*(%?)",
@@ -115,6 +125,8 @@ def show_log(located: Located, text: str, log: Callable[[str], None]) -> None:
     log(f"{located.run.label}: its log, led back to your sources:")
     mapped = map_back(located, text)
     lines = mapped.rstrip("\n").splitlines()
+    if _MISSING_INPUT.search(text):
+        log(INPUT_HINT)
     if len(lines) > SHOWN_LOG_LINES:
         log(f"  ... {len(lines) - SHOWN_LOG_LINES} lines before")
     for line in lines[-SHOWN_LOG_LINES:]:

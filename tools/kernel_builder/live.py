@@ -27,6 +27,7 @@ class LiveLog:
         self.client = client
         self.log = log
         self.ours = False
+        self.complete = False  # all of this run's log was shown
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -37,7 +38,7 @@ class LiveLog:
 
     def finish(self) -> None:
         """The run has ended: let the last lines come."""
-        if self._thread is not None and self.ours:
+        if self._thread is not None:
             self._thread.join(LAST_LINES)
 
     def stop(self) -> None:
@@ -57,6 +58,7 @@ class LiveLog:
             )
         except CallError:
             return
+        self.complete = self.ours
 
     def _show(self, event: Json) -> None:
         text = str(event.get("data") or "") if isinstance(event, dict) else str(event)

@@ -3,14 +3,15 @@
 import argparse
 from collections.abc import Callable
 
-from kernel_builder.asking import ask
-from kernel_builder.client import CallError, as_error
+from kernel_builder.asking import Patience, ask
+from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.conclude import map_back
 from kernel_builder.errors import TimedOut
 from kernel_builder.kernel_log import log_text, owner_of
 from kernel_builder.live import LiveLog
 from kernel_builder.outputs import PAGE_SIZE
 from kernel_builder.remote import (
+    Located,
     add_remote_arguments,
     locate_run,
     open_client,
@@ -35,14 +36,7 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
         located = locate_run(args, client, patience)
         run = located.run
         if args.follow:
-            live = LiveLog(run, open_client(args), log)
-            with say_what_runs_on(run, log):
-                live.start()
-                try:
-                    await_end(client, run, patience)
-                    live.finish()
-                finally:
-                    live.stop()
+            follow(args, client, located, patience)
             return 0
         try:
             page = ask(
@@ -64,3 +58,27 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
         text = client.clean(log_text(page["log"]))
         log((text if args.raw else map_back(located, text)).rstrip("\n"))
     return 0
+
+
+def follow(
+    args: argparse.Namespace,
+    client: KaggleClient,
+    located: Located,
+    patience: Patience,
+) -> None:
+    """Show the log while it grows; all of it at the end where the stream gave less.
+
+    A short run may have ended before the client that follows it was there.
+    """
+    run, log = located.run, patience.log
+    live = LiveLog(run, open_client(args), log)
+    with say_what_runs_on(run, log):
+        live.start()
+        try:
+            ended = await_end(client, run, patience)
+            live.finish()
+        finally:
+            live.stop()
+    if not live.complete:
+        text = client.clean(log_text(ended.raw_log))
+        log((text if args.raw else map_back(located, text)).rstrip("\n"))
