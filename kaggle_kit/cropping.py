@@ -65,6 +65,12 @@ class CropSettings:
             raise ValueError(f"{self}: levels are 0..255, lengths 0 or more")
 
 
+def odd_in_words(odd: Mapping[str, CropRows]) -> str:
+    """Counts of odd images, by kind: `2 blank, 1 faint`, or `none`."""
+    counts = [f"{len(rows):,} {kind}" for kind, rows in odd.items() if len(rows)]
+    return ", ".join(counts) or "none"
+
+
 @dataclass(frozen=True, eq=False)
 class CropResult:
     """Squares with the ink light on dark.
@@ -84,11 +90,8 @@ class CropResult:
     odd: Mapping[str, CropRows]
 
     def describe_odd(self) -> str:
-        """Counts in words: `2 blank, 1 faint`, or `none`."""
-        counts = [
-            f"{len(rows):,} {kind}" for kind, rows in self.odd.items() if len(rows)
-        ]
-        return ", ".join(counts) or "none"
+        """Counts of the odd images in words."""
+        return odd_in_words(self.odd)
 
 
 @dataclass(frozen=True, eq=False)

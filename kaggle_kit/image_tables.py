@@ -234,7 +234,7 @@ def iter_image_parquet(
     for number, path in enumerate(map(Path, paths), start=1):
         started = time.perf_counter()
         table = read_image_parquet(path, image_size, id)
-        _table_claim(owners, table.ids, path)
+        claim_ids(owners, table.ids, path)
         spent = time.perf_counter() - started
         log(
             f"{path.name}: {len(table):,} images in {spent:.1f} s "
@@ -246,10 +246,19 @@ def iter_image_parquet(
         del table
 
 
-def _table_claim(
+def claim_ids(
     owners: dict[str, Path], ids: npt.NDArray[np.object_], path: Path
 ) -> None:
-    """Note whose ids these are; an id that another file has is refused."""
+    """Note whose ids these are.
+
+    Args:
+        owners: file of each id so far; is added to.
+        ids: (N,) of another file.
+        path: of that file.
+
+    Raises:
+        ValueError: an id is in two files.
+    """
     for name in ids.tolist():
         if (owner := owners.setdefault(name, path)) is not path:
             raise ValueError(

@@ -1,0 +1,124 @@
+"""Parquet files of pixels -> crops, file by file, within the memory of one file."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kaggle_kit.cropping import (
+    CROP_SIZE,
+    CropRows,
+    CropSettings,
+    crop_resize,
+    odd_in_words,
+)
+from kaggle_kit.image_tables import BENGALI_SIZE, claim_ids, read_image_parquet
+
+_CROPPED_ROWS = 4096  # cropped before their place is used again
+
+
+@dataclass(frozen=True, eq=False)
+class CroppedTable:
+    """The crops of one file.
+
+    Attributes:
+        ids: (N,) str objects, no two alike.
+        images: (N, size, size) uint8, light on dark.
+        odd: rows of images that are no ordinary writing, see `CropResult.odd`.
+    """
+
+    ids: npt.NDArray[np.object_]
+    images: npt.NDArray[np.uint8]
+    odd: Mapping[str, CropRows]
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.images)
+
+
+def read_cropped_parquet(
+    path: str | Path,
+    image_size: tuple[int, int] = BENGALI_SIZE,
+    size: int = CROP_SIZE,
+    settings: CropSettings | None = None,
+    threads: int = 0,
+    id: str = "image_id",
+) -> CroppedTable:
+    """Read one file and crop its images, the crops taking the place of the images.
+
+    Args:
+        path: see `read_image_parquet`.
+        image_size: height and width in the file.
+        size: of the crops, see `crop_resize`.
+        settings: likewise.
+        threads: likewise.
+        id: name of the column that identifies the images.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: as `read_image_parquet` and `crop_resize`.
+    """
+    table = read_image_parquet(path, image_size, id)
+    ids, images = table.ids, table.images
+    del table
+    count = len(images)
+    # A crop is smaller than its image, so the crops so far never reach the images to
+    # come; a second array would need half as much memory again.
+    fits = size * size <= image_size[0] * image_size[1]
+    room = images.reshape(-1) if fits else np.empty(count * size * size, np.uint8)
+    crops = room[: count * size * size].reshape(count, size, size)
+    odd: dict[str, list[CropRows]] = {}
+    # A file without images is cropped too: it has no odd ones of any kind.
+    for start in range(0, max(count, 1), _CROPPED_ROWS):
+        part = slice(start, start + _CROPPED_ROWS)
+        result = crop_resize(images[part], size, settings, threads)
+        crops[part] = result.images
+        for kind, rows in result.odd.items():
+            odd.setdefault(kind, []).append(rows + start)
+    joined = {kind: np.concatenate(rows) for kind, rows in odd.items()}
+    return CroppedTable(ids, crops, joined)
+
+
+def iter_cropped_parquet(
+    paths: Sequence[str | Path],
+    image_size: tuple[int, int] = BENGALI_SIZE,
+    size: int = CROP_SIZE,
+    settings: CropSettings | None = None,
+    threads: int = 0,
+    id: str = "image_id",
+    log: Callable[[str], None] = print,
+) -> Iterator[CroppedTable]:
+    """Read and crop several files one after the other.
+
+    The crops of a file lie in memory of the size of its images: copy them into an
+    array of all files, or predict them, and let them go before the next file.
+
+    Args:
+        paths: of the files.
+        image_size: height and width in the files.
+        size: of the crops, see `crop_resize`.
+        settings: likewise.
+        threads: likewise.
+        id: name of the column that identifies the images.
+        log: gets a line for each file.
+
+    Raises:
+        ValueError: no paths, or an id is in two files; and as `read_cropped_parquet`.
+    """
+    if not paths:
+        raise ValueError("there are no parquet files to read; give one or more paths")
+    owners: dict[str, Path] = {}
+    for number, path in enumerate(map(Path, paths), start=1):
+        started = time.perf_counter()
+        table = read_cropped_parquet(path, image_size, size, settings, threads, id)
+        claim_ids(owners, table.ids, path)
+        spent = time.perf_counter() - started
+        log(
+            f"{path.name}: {len(table):,} images cropped in {spent:.1f} s, odd ones: "
+            f"{odd_in_words(table.odd)} (file {number} of {len(paths)})"
+        )
+        yield table
+        del table
