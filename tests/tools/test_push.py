@@ -22,6 +22,7 @@ def test_a_push_comes_home_with_a_checked_submission(desk: Desk, kaggle: StandIn
     assert result.code == 0, result.text
     assert "version 1: COMPLETE" in result.out
     assert "submission.csv is good, checked against" in result.out
+    assert result.out.endswith("hand it in: submit kernels/my-kernel -m TEXT\n")
     assert (desk.runs / "v1" / "submission.csv").read_text().startswith("id,label\n1,7")
     assert (
         "validation accuracy 0.97" in (desk.runs / "v1" / "my-kernel.log").read_text()
@@ -48,6 +49,7 @@ def test_a_kernel_that_raises_is_a_failure_with_its_own_lines(desk: Desk):
     assert "RuntimeError: no such column" in result.out
     assert "kernel.py" in result.out
     assert "ERROR on Kaggle" in result.err
+    assert "`rehearse kernels/my-kernel` tries it here" in result.err
     assert (desk.runs / "v1" / "my-kernel.log").exists()
 
 
@@ -82,7 +84,7 @@ def test_a_refused_push_is_a_failure_although_the_client_exits_with_0(
     kaggle.answers["SaveKernel"] = {"ref": "", "url": "", "error": SESSION_CAP}
     result = desk.push()
     assert result.code == 5
-    assert SESSION_CAP in result.err
+    assert SESSION_CAP.rstrip(".") in result.err
     assert "--deadline" in result.err
     assert len(kaggle.asked("SaveKernel")) == 1
 
@@ -103,6 +105,7 @@ def test_the_session_cap_is_waited_for_no_longer_than_the_deadline(
     kaggle.answers["SaveKernel"] = {"ref": "", "url": "", "error": SESSION_CAP}
     result = desk.push("--deadline", "0.05")
     assert result.code == 5
+    assert "none became free before the deadline" in result.err
     assert len(kaggle.asked("SaveKernel")) > 1
 
 

@@ -80,6 +80,10 @@ def test_runs_prints_best_first(tmp_path: Path, capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("pushed")
     assert "0.995" in lines[1]
+    assert cli.main(["runs", "--root", str(tmp_path), "--lowest"]) == 0
+    lowest = capsys.readouterr().out.splitlines()
+    assert "0.995" in lowest[2]
+    assert lowest[1] != lines[1]
     assert cli.main(["runs", "digits", "--root", str(tmp_path), "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["version"] for row in rows] == [1, 2, 3]

@@ -65,7 +65,10 @@ def finish_run(
         if live is not None:
             live.stop()
     note_end(client, located, ended)
-    return conclude(client, located, ended, patience)
+    fetched = conclude(client, located, ended, patience)
+    if located.needs_submission:
+        patience.log(f"hand it in: submit {located.shown} -m TEXT")
+    return fetched
 
 
 def note_end(client: KaggleClient, located: Located, ended: Ended) -> None:
@@ -105,7 +108,8 @@ def conclude(
     if ended.status != "COMPLETE":
         reason = ended.message or "see the log above"
         raise KernelFailed(
-            f"{run.label}: {ended.status} on Kaggle: {reason}; log: {fetched.log_path}"
+            f"{run.label}: {ended.status} on Kaggle: {reason}; `rehearse "
+            f"{located.shown}` tries it here; log: {fetched.log_path}"
         )
     if not ended.finished:
         raise KernelFailed(

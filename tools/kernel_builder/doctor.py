@@ -251,7 +251,8 @@ def look_at_machine() -> Iterator[Symptom]:
             found = find_python(load_profile(name).python_version, name)
             yield Symptom("ok", f"profile {name}: {found}")
         except UsageError as error:
-            yield Symptom("warning", f"profile {name}: {error}")
+            why = str(error).removeprefix(f"--profile {name} ")
+            yield Symptom("warning", f"profile {name} {why}")
 
 
 def _works(command: list[str]) -> bool:

@@ -123,7 +123,9 @@ def _check_quota(
             f"no {name} time is left this week ({span(quota['used'])} of "
             f"{span(quota['allowed'])} used); --force pushes all the same"
         )
-    patience.log(f"{name} time left this week: {span(left)}")
+    patience.log(f"{name} time left this week: {span(max(0.0, left))}")
+    if left <= 0:
+        return
     limits = load_profile().limits
     longest = limits["session_s_tpu" if kind == "tpu" else "session_s_cpu_gpu"]
     if args.time_limit is None and left < longest:

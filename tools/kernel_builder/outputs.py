@@ -162,7 +162,8 @@ def _download_all(
             "was downloaded"
         )
     sizes = {}
-    patience.log(f"{run.label}: downloading {len(urls)} files")
+    count = f"{len(urls)} file{'s' * (len(urls) != 1)}"
+    patience.log(f"{run.label}: downloading {count}")
     for name in sorted(urls):
         urls = _fetch_file(client, run, name, urls, partial, patience)
         sizes[name] = (store / name).stat().st_size

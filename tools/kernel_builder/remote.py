@@ -16,7 +16,7 @@ from kernel_builder.live import LiveLog
 from kernel_builder.mounts import load_config
 from kernel_builder.project import Project, load_project
 from kernel_builder.retrying import Deadline
-from kernel_builder.runs import Run, find_run, record_event
+from kernel_builder.runs import Run, find_run, from_root, record_event
 from kernel_builder.spinner import Spinner
 from kernel_builder.watching import still_running
 
@@ -35,6 +35,11 @@ class Located:
     needs_submission: bool = True
     real: bool = False  # answers are real numbers though the sample shows whole ones
     recorded: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The kernel as it can be named on the command line from here."""
+        return from_root(Path.cwd(), self.project.kernel)
 
     @property
     def built(self) -> Path | None:

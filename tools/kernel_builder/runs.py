@@ -145,7 +145,9 @@ def find_run(
             return run
     known = ", ".join(f"{r.run_id} ({r.state})" for r in mine[-5:]) or "none"
     raise UsageError(
-        f"{root / FILE_NAME}: no such push of {kernel}; the latest known: {known}"
+        f"{root / FILE_NAME}: no such push of {kernel}; the latest known: {known}. "
+        "`push` makes one; a version that was pushed elsewhere comes with `fetch "
+        "--foreign --version N`"
     )
 
 
@@ -210,6 +212,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kernel", nargs="?", help="only this one: owner/slug or slug")
     parser.add_argument("--root", default=".", help="the repository (default: here)")
     parser.add_argument("--best", action="store_true", help="best scores first")
+    parser.add_argument(
+        "--lowest", action="store_true", help="the same where lower scores are better"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines")
 
 
@@ -220,8 +225,8 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     if args.kernel:
         slug = args.kernel.rstrip("/").rsplit("/", 1)[-1]
         runs = [r for r in runs if r.kernel == args.kernel or r.kernel.endswith(slug)]
-    if args.best:
-        runs = sorted(runs, key=_score, reverse=True)
+    if args.best or args.lowest:
+        runs = sorted(runs, key=_by_score(-1 if args.lowest else 1), reverse=True)
     lines = [json.dumps(vars(r)) for r in runs] if args.json else table(runs)
     log("\n".join(lines) if lines else "no push is recorded here yet")
     return 0
@@ -242,12 +247,18 @@ def find_records(folder: Path) -> list[Path]:
     return sorted(path.parent for path in below)
 
 
-def _score(run: Run) -> tuple[float, float]:
-    try:
-        public = float(run.public)
-    except ValueError:
-        public = float("-inf")
-    return public, float("-inf") if run.validation is None else run.validation
+def _by_score(sign: int) -> Callable[[Run], tuple[float, float]]:
+    """A key for sorting: the public score, then the validation score, none last."""
+    none = float("-inf")
+
+    def key(run: Run) -> tuple[float, float]:
+        try:
+            public = sign * float(run.public)
+        except ValueError:
+            public = none
+        return public, none if run.validation is None else sign * run.validation
+
+    return key
 
 
 def cfg_differences(runs: Sequence[Run]) -> list[str]:

@@ -23,6 +23,7 @@ from kernel_builder.watching import still_running
 # "Maximum batch GPU session count of 2 reached."
 SESSION_CAP = "session count"
 SLOT_HINT = "; with --deadline MIN push waits for a free session"
+LATER_HINT = "; none became free before the deadline: push again later"
 SOURCE_KINDS = {
     "invalidDatasetSources": "dataset_sources",
     "invalidCompetitionSources": "competition_sources",
@@ -134,9 +135,11 @@ def _save(
         # Only a deadline that somebody chose makes waiting for a slot what they want.
         may_wait = args.deadline is not None and not patience.deadline.passed
         if SESSION_CAP not in error.lower() or not may_wait:
-            full = SESSION_CAP in error.lower() and args.deadline is None
-            hint = SLOT_HINT if full else ""
-            raise PushRefused(f"Kaggle refused the push: {client.clean(error)}{hint}")
+            hint = ""
+            if SESSION_CAP in error.lower():
+                hint = SLOT_HINT if args.deadline is None else LATER_HINT
+            said = client.clean(error).rstrip(".")
+            raise PushRefused(f"Kaggle refused the push: {said}{hint}")
         delay = next(delays)
         patience.log(f"no free session ({client.clean(error)}), again in {span(delay)}")
         patience.pause(delay)
