@@ -9,7 +9,7 @@ from stand_in.fixtures import GOOD, Desk
 from stand_in.running import Outcome, log_json, run_source
 from stand_in.server import StandIn, wait_until
 
-from kernel_builder import logs
+from kernel_builder import conclude, logs
 from kernel_builder.kernel_log import log_text
 
 OLD_FILES = {"submission.csv": b"id,label\n1,0\n2,0\n"}
@@ -140,14 +140,34 @@ def test_the_marks_are_found_in_pieces_of_lines(desk: Desk, kaggle: StandIn):
     assert desk.push().code == 0
 
 
-def test_ctrl_c_says_what_still_runs(desk: Desk, kaggle: StandIn):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_say_what_still_runs(desk: Desk, kaggle: StandIn, how: int):
     kaggle.run = slowly(kaggle, 60)
     tool = desk.start("push", str(desk.kernel), "--wait", "--poll", "0.05")
     wait_until(lambda: len(kaggle.asked("GetKernelSessionStatus")) > 3, 30)
-    tool.send_signal(signal.SIGINT)
+    tool.send_signal(how)
     out, _ = tool.communicate(timeout=20)
     assert tool.returncode == 130
     assert "stopped looking. tester/my-kernel version 1 still runs on Kaggle" in out
+    assert "cancel the run at https://www.kaggle.com/code/tester/my-kernel" in out
+    assert "kaggle kernels delete tester/my-kernel" in out
+
+
+def test_a_crash_says_what_still_runs(
+    desk: Desk, kaggle: StandIn, monkeypatch: pytest.MonkeyPatch
+):
+    kaggle.run = slowly(kaggle, 60)
+
+    def crash(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(conclude, "await_end", crash)
+    result = desk.push()
+    assert result.code == 1
+    assert "broken off. Unless it has ended, tester/my-kernel version 1 still" in (
+        result.out
+    )
+    assert "no space left on device" in result.err
 
 
 def test_complete_without_the_last_line_is_a_failure(desk: Desk):

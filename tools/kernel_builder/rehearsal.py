@@ -27,7 +27,6 @@ Exit codes: 0 passed, 4 failed, 9 only submission.csv is wrong, 2 wrong usage.
 import argparse
 import contextlib
 import shutil
-import signal
 import sys
 import tempfile
 import uuid
@@ -44,6 +43,7 @@ from kernel_builder.meters import Limits
 from kernel_builder.profiles import Profile, load_profile
 from kernel_builder.report import RehearsalReport, RunReport, print_report
 from kernel_builder.runfolder import new_run_folder
+from kernel_builder.signals import ended_like_ctrl_c
 from kernel_builder.staging import RehearsalOptions, Stage, wants_tpu
 
 if TYPE_CHECKING:
@@ -306,16 +306,6 @@ def printer(stream: Any) -> Callable[[str], None]:  # noqa: ANN401 - any text st
     return show
 
 
-@contextlib.contextmanager
-def _terminated_like_ctrl_c() -> Iterator[None]:
-    """`kill` and `timeout` end a rehearsal as Ctrl-C does: nothing is left running."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _tell_findings(
     project: "Project", args: argparse.Namespace, options: RehearsalOptions
 ) -> None:
@@ -339,7 +329,7 @@ def run(args: argparse.Namespace) -> int:
     options = options_of(args, run_id)
     project = load_project(args.kernel, paths=args.path, inline=args.inline)
     with (
-        _terminated_like_ctrl_c(),
+        ended_like_ctrl_c(),
         tempfile.TemporaryDirectory(prefix="kaggle-kit-build-") as folder,
     ):
         built = build(

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from kernel_builder.asking import Patience, ask
 from kernel_builder.client import CALL_TIMEOUT, CallError, KaggleClient, as_error
-from kernel_builder.errors import UsageError
+from kernel_builder.errors import ToolError, UsageError
 from kernel_builder.live import LiveLog
 from kernel_builder.mounts import load_config
 from kernel_builder.project import Project, load_project
 from kernel_builder.retrying import Deadline
 from kernel_builder.runs import Run, find_run, from_root, record_event
+from kernel_builder.signals import ended_like_ctrl_c
 from kernel_builder.spinner import Spinner
 from kernel_builder.watching import still_running
 
@@ -233,9 +234,15 @@ def live_log(
 
 @contextlib.contextmanager
 def say_what_runs_on(run: Run, log: Callable[[str], None]) -> Iterator[None]:
-    """On Ctrl-C say what is left running on Kaggle."""
+    """On Ctrl-C, `kill` and a crash say what is left running on Kaggle."""
     try:
-        yield
+        with ended_like_ctrl_c():
+            yield
     except KeyboardInterrupt:
         log(f"\nstopped looking. {still_running(run)}")
+        raise
+    except ToolError:
+        raise  # says by itself how the run is
+    except Exception:
+        log(f"\nbroken off. Unless it has ended, {still_running(run)}")
         raise
