@@ -3,8 +3,8 @@
 # %% [markdown]
 # # Bengali graphemes: inference
 # The weights and all settings come from the output of `bengali_train`. The test images
-# are read, cropped and predicted block by block, however many files there are, so that
-# the hidden test set of 200,000 images needs no more memory than the visible one.
+# are read, cropped and predicted file by file, however many there are, so that the
+# hidden test set of 200,000 images needs no more memory than one of its files.
 
 # %%
 from dataclasses import dataclass
@@ -16,10 +16,9 @@ from kaggle_kit.asked_rows import read_asked_rows
 from kaggle_kit.batches import DeviceBatches
 from kaggle_kit.checkpoint import load_checkpoint, load_model_state
 from kaggle_kit.config import override
-from kaggle_kit.cropping import crop_resize
+from kaggle_kit.cropped_files import iter_cropped_parquet
 from kaggle_kit.device import choose_device
 from kaggle_kit.heads import head_probabilities, make_multi_head
-from kaggle_kit.image_tables import iter_image_parquet
 from kaggle_kit.inference import get_preds, mean_outputs
 from kaggle_kit.manifest import read_manifest
 from kaggle_kit.paths import find_input, find_kernel_output, output_dir
@@ -62,15 +61,18 @@ for path in weight_files:
 print(f"{len(models)} x {settings['model']} from {trained}, on {device}")
 
 # %% [markdown]
-# ## Prediction, block by block
+# ## Prediction, file by file
 
 # %%
 sample = data / "sample_submission.csv"
 asked = read_asked_rows(data / "test.csv", sample, settings["components"])
 ids, parts = [], []
-for block in iter_image_parquet(sorted(data.glob("test_image_data_*.parquet"))):
+files = sorted(data.glob("test_image_data_*.parquet"))
+for block in iter_cropped_parquet(files, size=settings["image_size"]):
+    if not len(block):
+        continue
     batches = DeviceBatches(
-        crop_resize(block.images, settings["image_size"]).images,
+        block.images,
         batch_size=cfg.batch_size,
         device=device,
         mean=settings["mean"],
@@ -80,6 +82,7 @@ for block in iter_image_parquet(sorted(data.glob("test_image_data_*.parquet"))):
     each = [get_preds(model, batches, device, activation) for model in models]
     ids += list(block.ids)
     parts.append(mean_outputs(each))
+asked.check_images(ids)
 probabilities = join_tree(parts)
 
 # %% [markdown]
@@ -92,6 +95,5 @@ if cfg.prior:
     correction = PriorCorrection(tuple(powers), tuple(map(tuple, counts)))
     probabilities = correction.apply(probabilities)
 labels = np.stack([np.argmax(head, axis=1) for head in probabilities], axis=1)
-asked.check_images(ids)
 path = write_submission(asked.answers(ids, labels), sample, out)
 print(f"{len(ids):,} images, {len(asked.row_ids):,} rows: wrote {path}")

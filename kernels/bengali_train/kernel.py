@@ -20,15 +20,15 @@ from kaggle_kit.budget import TimeBudget
 from kaggle_kit.callbacks import BatchTransform, GradientClip
 from kaggle_kit.checkpoint import load_checkpoint, load_model_state
 from kaggle_kit.component_labels import read_class_map, read_component_labels
+from kaggle_kit.component_plots import plot_component_histograms
 from kaggle_kit.config import override
-from kaggle_kit.cropping import crop_resize
+from kaggle_kit.cropped_files import iter_cropped_parquet
 from kaggle_kit.cross_validation import FoldPredictions, cross_validate
 from kaggle_kit.device import choose_device
 from kaggle_kit.evaluate import evaluate_predictions, write_scores
 from kaggle_kit.folds import stratified_folds
 from kaggle_kit.galleries import plot_top_losses, show_batch, show_images
 from kaggle_kit.heads import body_and_heads, head_probabilities, make_multi_head
-from kaggle_kit.image_tables import iter_image_parquet
 from kaggle_kit.inference import get_preds
 from kaggle_kit.learner import Learner
 from kaggle_kit.lookahead import over9000
@@ -37,7 +37,7 @@ from kaggle_kit.manifest import write_manifest
 from kaggle_kit.metrics import MultiHeadRecall, hierarchical_macro_recall
 from kaggle_kit.mixing import MixUp
 from kaggle_kit.paths import find_input, output_dir
-from kaggle_kit.plots import plot_class_histogram, plot_confusion, plot_history
+from kaggle_kit.plots import plot_confusion, plot_history
 from kaggle_kit.precision import MixedPrecision
 from kaggle_kit.priors import cross_fit_priors, fit_prior_correction
 from kaggle_kit.records import CSVLogger
@@ -109,18 +109,16 @@ epochs = 1 if cfg.debug else cfg.epochs
 class_map = read_class_map(data / "class_map.csv")
 table = read_component_labels(data / "train.csv", class_map)
 ids, parts = [], []
-for block in iter_image_parquet(sorted(data.glob("train_image_data_*.parquet"))):
-    cropped = crop_resize(block.images, cfg.image_size)
-    print(f"odd images: {cropped.describe_odd()}")
+files = sorted(data.glob("train_image_data_*.parquet"))
+for block in iter_cropped_parquet(files, size=cfg.image_size):
     ids += list(block.ids)
-    parts.append(cropped.images)
+    parts.append(block.images.copy())  # they lie in the memory of the originals
+table = table.in_order_of(ids)
 n_images = 500 if cfg.debug else len(ids)
-images = np.concatenate(parts)[:n_images]
-labels = table.in_order_of(ids).labels[:n_images]
+images, labels = np.concatenate(parts)[:n_images], table.labels[:n_images]
 components, sizes = class_map.components, class_map.sizes
+plot_component_histograms(table.class_counts(), folder=out)
 show_images(images, labels, folder=out)
-for name, column in zip(components, labels.T, strict=True):
-    plot_class_histogram(column, title=name, folder=out, name=f"{name}.png")
 
 # %% [markdown]
 # ## Training
