@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Final
 
-from kernel_builder.flat_units import Unit
+from kernel_builder.flat_units import ANY_PLACE, Unit
 
 _ITERATING: Final = frozenset(
     {"list", "tuple", "set", "frozenset", "sorted", "len", "iter", "enumerate", "zip"}
@@ -20,11 +20,28 @@ _ASKING: Final = frozenset(
     | {"delattr"}
 )
 _SHOWING: Final = frozenset(
-    {"print", "str", "repr", "format", "ascii", "pprint", "pformat", "pp"}
+    {"print", "str", "repr", "format", "ascii", "pprint", "pformat", "pp", "dumps"}
+    | {"dump", "savetxt"}
 )
 _SHOWING_METHODS: Final = frozenset(
-    {"format", "debug", "info", "warning", "error", "critical", "log", "pprint"}
-    | {"pformat", "pp", "dump", "dumps", "write", "substitute", "safe_substitute"}
+    {"format", "debug", "info", "warn", "warning", "error", "exception", "critical"}
+    | {
+        "fatal",
+        "log",
+        "pprint",
+        "pformat",
+        "pp",
+        "dump",
+        "dumps",
+        "write",
+        "writelines",
+    }
+    | {"writerow", "writerows", "substitute", "safe_substitute", "set_description"}
+    | {"set_postfix", "savetxt", "add_text"}
+)
+# Methods that write out the object they are called on.
+_WRITING_METHODS: Final = frozenset(
+    {"to_csv", "to_html", "to_json", "to_latex", "to_markdown", "to_string"}
 )
 _ASKING_TYPES: Final = frozenset({"isinstance", "issubclass", "cast"})
 # Methods that put what they are given into the object they are called on.
@@ -117,6 +134,8 @@ class Notes(ABC):
         elif isinstance(node.func, ast.Attribute):
             if node.func.attr in _SHOWING_METHODS:
                 self.show(*given)
+            elif node.func.attr in _WRITING_METHODS:
+                self.show(node.func.value)
             elif node.func.attr in _PUTTING:
                 for value in given:
                     self.assign(node.func.value, value)
@@ -192,9 +211,7 @@ class Notes(ABC):
         if isinstance(target, ast.Name):
             self.unit.assigned.setdefault(target.id, []).append(value)
             if isinstance(value, ast.Lambda):
-                for number, argument in enumerate(value.args.args):
-                    places = self.unit.parameters.setdefault(argument.arg, [])
-                    places.append((target.id, number))
+                self._of_lambda(target.id, value.args)
         elif isinstance(target, ast.Attribute):
             self.unit.attributes_set.setdefault(target.attr, []).append(value)
         elif isinstance(target, ast.Starred | ast.Subscript):
@@ -204,6 +221,15 @@ class Notes(ABC):
             same = len(parts) == len(target.elts)
             for number, item in enumerate(target.elts):
                 self.assign(item, parts[number] if same else value)
+
+    def _of_lambda(self, function: str, args: ast.arguments) -> None:
+        for number, argument in enumerate([*args.posonlyargs, *args.args]):
+            places = self.unit.parameters.setdefault(argument.arg, [])
+            places.append((function, number))
+        for several in (args.vararg, args.kwarg, *args.kwonlyargs):
+            if several is not None:
+                places = self.unit.parameters.setdefault(several.arg, [])
+                places.append((function, ANY_PLACE))
 
     def with_(self, node: ast.With | ast.AsyncWith) -> None:
         """`with value as target`."""
@@ -235,4 +261,31 @@ class Notes(ABC):
         """`raise error`."""
         self.role(node.exc, "raise")
         self.role(node.cause, "raise")
+        self.unit.raised.extend(e for e in (node.exc, node.cause) if e is not None)
+        self.children(node)
+
+    def asserted(self, node: ast.Assert) -> None:
+        """`assert test, message`."""
+        if node.msg is not None:
+            self.unit.raised.append(node.msg)
+        self.children(node)
+
+    def matched(self, node: ast.Match) -> None:
+        """`match value:`; what its patterns capture is the value or a part of it."""
+        for case in node.cases:
+            attributes = {
+                name
+                for item in ast.walk(case.pattern)
+                if isinstance(item, ast.MatchClass)
+                for name in (*item.kwd_attrs, *(["__dict__"] if item.patterns else []))
+            }
+            parts = [
+                ast.copy_location(ast.Attribute(node.subject, name, ast.Load()), node)
+                for name in sorted(attributes)
+            ]
+            for item in ast.walk(case.pattern):
+                name = getattr(item, "rest", None) or getattr(item, "name", None)
+                if isinstance(name, str):
+                    places = self.unit.assigned.setdefault(name, [])
+                    places += [node.subject, *parts]
         self.children(node)

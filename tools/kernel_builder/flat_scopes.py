@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from kernel_builder.flat_notes import Notes
-from kernel_builder.flat_units import CLASS_SAFE_ROLES, Unit, Use, statement_lines
+from kernel_builder.flat_units import (
+    ANY_PLACE,
+    CLASS_SAFE_ROLES,
+    Unit,
+    Use,
+    statement_lines,
+)
 
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
@@ -224,8 +230,9 @@ class _Walker(Notes):
         for number, argument in enumerate(_arguments(args)):
             self.bind(argument.arg, argument)
             if function:
+                several = argument is args.vararg or argument is args.kwarg
                 places = self.unit.parameters.setdefault(argument.arg, [])
-                places.append((function, number))
+                places.append((function, ANY_PLACE if several else number))
 
     def annotated_assignment(self, node: ast.AnnAssign) -> None:
         self.annotated(node.annotation)
@@ -247,6 +254,7 @@ class _Walker(Notes):
         self.role(node.type, "except")
         if node.name:
             self.bind(node.name, node)
+            self.unit.caught.add(node.name)
         self.children(node)
 
     def import_(self, node: ast.Import | ast.ImportFrom) -> None:
@@ -351,6 +359,8 @@ _VISITORS: Final = _Visitors(
         ast.Compare: _Walker.compare,
         ast.Subscript: _Walker.subscript,
         ast.Raise: _Walker.raised,
+        ast.Assert: _Walker.asserted,
+        ast.Match: _Walker.matched,
         ast.FormattedValue: _Walker.formatted,
         ast.BinOp: _Walker.operation,
         ast.Assign: _Walker.assignment,

@@ -14,7 +14,15 @@ from kernel_builder.flat_classes import Classes
 from kernel_builder.flat_inert import dotted_target
 from kernel_builder.flat_reach import Plan
 from kernel_builder.flat_tables import Refusal, Table, Target, refuse
-from kernel_builder.flat_units import Unit
+from kernel_builder.flat_units import ANY_PLACE, Unit
+from kernel_builder.flat_values import (
+    Function,
+    binds,
+    callee,
+    generates,
+    inside,
+    returned,
+)
 from kernel_builder.project import KIT
 
 # Calls whose result is never, and never holds, an object they are given.
@@ -36,11 +44,15 @@ _TAKING = frozenset(
     {"copy", "get", "items", "pop", "popitem", "popleft", "setdefault", "values", "map"}
     | {"get_nowait", "to_list", "tolist", "item", "apply", "most_common", "result"}
 )
+# What holds the parts of an exception.
+_HELD = frozenset({"args", "exceptions", "__cause__", "__context__", "__notes__"})
+_MAKERS = frozenset(
+    {"collections.namedtuple", "typing.NamedTuple", "dataclasses.make_dataclass"}
+)
 
 # An expression with the module and statement it stands in.
 _Value = tuple[Table, Unit, ast.expr]
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-_Method = tuple[Table, Unit, _Function, str]
+_Method = tuple[Table, Unit, Function, str]
 
 
 @dataclass(eq=False)
@@ -56,6 +68,7 @@ class Shown:
     every: bool = False
     _by_method: dict[str, list[_Method]] | None = None
     _attributes: dict[str, list[_Value]] | None = None
+    _makers: bool | None = None
     _calls: dict[str, list[tuple[Table, Unit, ast.Call]]] | None = None
     _passed: dict[str, list[_Value]] = field(default_factory=dict)
     _clean: set[int] = field(default_factory=set)
@@ -103,7 +116,7 @@ class Shown:
         if isinstance(node, ast.Attribute):  # a bound method shows its object
             return any(
                 self._inlined(place)
-                and _binds(function)
+                and binds(function)
                 and self._counts(Target("own", place.module.name, name))
                 for place, _, function, name in self._methods().get(node.attr, ())
             )
@@ -124,20 +137,26 @@ class Shown:
                 yield table, unit, node.func
         elif isinstance(node, ast.Attribute):
             yield from self._attribute(node.attr)
-            for place, where, function, _ in self._methods().get(node.attr, ()):
-                for value in _returned(function):
-                    yield place, where, value
+            for name in (node.attr, "__getattr__", "__getattribute__"):
+                for place, where, function, _ in self._methods().get(name, ()):
+                    for value in returned(function):
+                        yield place, where, value
+            result = node.attr == "value" and "StopIteration" in unit.names
+            if node.attr in _HELD or result or self._has_makers():
+                yield table, unit, node.value
             if node.attr == "__dict__":
                 yield from self._every_attribute()
         elif isinstance(node, ast.Call):
             yield from self._called(table, unit, node)
         else:
-            for value in _inside(node):
+            for value in inside(node):
                 yield table, unit, value
 
     def _named(self, table: Table, unit: Unit, name: str) -> Iterator[_Value]:
         for value in unit.assigned.get(name, ()):
             yield table, unit, value
+        if name in unit.caught:
+            yield from self._raised()
         if not _trusted(table):
             for function, number in unit.parameters.get(name, ()):
                 yield from self._arguments(function, number, name)
@@ -146,12 +165,38 @@ class Shown:
             return
         owner = self.plan.tables.by_name[target.module]
         for binding in owner.bindings.get(target.name, ()):
-            if isinstance(binding.node, _Function):
-                for value in _returned(binding.node):
+            if isinstance(binding.node, Function):
+                for value in returned(binding.node):
                     yield owner, binding.unit, value
         for other in self._changing(owner, target.name):
             for value in other.assigned.get(target.name, ()):
                 yield owner, other, value
+
+    def _raised(self) -> Iterator[_Value]:
+        """Give what an exception may hold; a StopIteration holds a result."""
+        for table in self._own():
+            for unit in self.plan.kept_units(table):
+                for value in unit.raised:
+                    yield table, unit, value
+                for item in ast.walk(unit.node):
+                    if isinstance(item, Function) and generates(item):
+                        for value in returned(item):
+                            yield table, unit, value
+
+    def _has_makers(self) -> bool:
+        """Say whether some class with fields is made by a call, as by namedtuple."""
+        if self._makers is None:
+            self._makers = any(
+                target is not None and target.name in _MAKERS
+                for table in self._own()
+                for unit in self.plan.kept_units(table)
+                for call in unit.calls
+                for target in [dotted_target(self.plan.tables, table, call.func)]
+            )
+        return self._makers
+
+    def _own(self) -> Iterator[Table]:
+        return (t for t in self.plan.tables.by_name.values() if not _trusted(t))
 
     def _changing(self, table: Table, name: str) -> Iterator[Unit]:
         """Give the statements that bind a global or put something into it."""
@@ -179,7 +224,7 @@ class Shown:
                 for values in unit.assigned.values():
                     yield from ((table, unit, value) for value in values)
             elif function.id == "getattr" and len(given) > 1:
-                yield from self._asked(given[1])
+                yield from self._asked(table, unit, *given[:2])
                 given = given[2:]
             yield table, unit, function
         elif target is not None and target.kind == "ext":
@@ -187,13 +232,22 @@ class Shown:
                 return
         else:
             yield table, unit, function
-            given = []  # its parameters are followed
+            if self._is_function(target):
+                given = []  # its parameters are followed
         for value in given:
             yield table, unit, value
 
-    def _asked(self, name: ast.expr) -> Iterator[_Value]:
+    def _is_function(self, target: Target | None) -> bool:
+        owner = self.plan.tables.by_name.get(target.module) if target else None
+        bindings = owner.bindings.get(target.name, ()) if owner and target else ()
+        return any(isinstance(binding.node, Function) for binding in bindings)
+
+    def _asked(
+        self, table: Table, unit: Unit, value: ast.expr, name: ast.expr
+    ) -> Iterator[_Value]:
         if isinstance(name, ast.Constant):
-            yield from self._attribute(str(name.value))
+            asked = ast.Attribute(value, str(name.value), ast.Load())
+            yield table, unit, ast.copy_location(asked, name)
         else:
             yield from self._every_attribute()
 
@@ -203,8 +257,8 @@ class Shown:
         found: list[ast.expr] = []
         for binding in table.bindings.get(target.name, ()):
             for item in getattr(binding.node, "body", ()):
-                if isinstance(item, _Function) and item.name.startswith("__"):
-                    found.extend(_returned(item))
+                if isinstance(item, Function) and item.name.startswith("__"):
+                    found.extend(returned(item))
                 elif isinstance(item, ast.AnnAssign) and item.value is not None:
                     found.append(item.value)
         return found
@@ -216,7 +270,7 @@ class Shown:
                 for unit in self.plan.kept_units(table):
                     if isinstance(unit.node, ast.ClassDef):
                         for item in unit.node.body:
-                            if isinstance(item, _Function):
+                            if isinstance(item, Function):
                                 found = self._by_method.setdefault(item.name, [])
                                 found.append((table, unit, item, unit.node.name))
         return self._by_method
@@ -228,16 +282,19 @@ class Shown:
             for table in self.plan.tables.by_name.values():
                 for unit in self.plan.kept_units(table):
                     for call in unit.calls:
-                        places = self._calls.setdefault(_callee(call), [])
+                        places = self._calls.setdefault(callee(call), [])
                         places.append((table, unit, call))
                         self._hand_over(table, unit, call)
         yield from self._passed.get(function.lstrip("."), ())
         place = number - 1 if function.startswith(".") else number
         for table, unit, call in self._calls.get(function.lstrip("."), ()):
-            if 0 <= place < len(call.args):
+            spread = any(isinstance(value, ast.Starred) for value in call.args)
+            if spread or number == ANY_PLACE:
+                yield from ((table, unit, value) for value in call.args)
+            elif 0 <= place < len(call.args):
                 yield table, unit, call.args[place]
             for keyword in call.keywords:
-                if keyword.arg == name:
+                if keyword.arg in (name, None) or number == ANY_PLACE:
                     yield table, unit, keyword.value
 
     def _hand_over(self, table: Table, unit: Unit, call: ast.Call) -> None:
@@ -274,7 +331,7 @@ class Shown:
             for keyword in call.keywords:
                 if keyword.arg:
                     yield keyword.arg, keyword.value
-            made = self._made(table, call, "") if call.args else None
+            made = self._class_of(table, call) if call.args else None
             for name in self._fields(made) if made is not None else ():
                 yield from ((name, value) for value in call.args)
 
@@ -299,58 +356,19 @@ class Shown:
         """Give the inlined class that a call makes an object of."""
         if not isinstance(node.func, ast.Name):
             return None
-        if node.func.id == "cls" and owner:
+        if node.func.id in ("cls", "__class__") and owner:
             target = Target("own", table.module.name, owner)
             return target if self.classes.is_inlined(target) else None
         found = self.plan.tables.resolve(table.module.name, node.func.id)
         return found if found is not None and self.classes.is_inlined(found) else None
 
+    def _class_of(self, table: Table, node: ast.Call) -> Target | None:
+        found = dotted_target(self.plan.tables, table, node.func)
+        return found if found is not None and self.classes.is_class(found) else None
+
     def _inlined(self, table: Table) -> bool:
         return table is not self.plan.tables.entry
 
 
-def _callee(node: ast.Call) -> str:
-    if isinstance(node.func, ast.Attribute):
-        return node.func.attr
-    return node.func.id if isinstance(node.func, ast.Name) else ""
-
-
 def _trusted(table: Table) -> bool:
     return table.module.name.startswith(f"{KIT}.")
-
-
-def _binds(function: _Function) -> bool:
-    """Say whether a method, taken from an object, is shown with the object."""
-    names = {getattr(item, "id", "") for item in function.decorator_list}
-    return not function.decorator_list or "classmethod" in names
-
-
-def _returned(node: _Function) -> Iterator[ast.expr]:
-    for item in ast.walk(node):
-        if (
-            isinstance(item, ast.Return | ast.Yield | ast.YieldFrom)
-            and item.value is not None
-        ):
-            yield item.value
-
-
-def _inside(node: ast.expr) -> Iterator[ast.expr]:
-    """Give the parts of a container or choice that may be its value or in it."""
-    if isinstance(node, ast.Tuple | ast.List | ast.Set):
-        yield from node.elts
-    elif isinstance(node, ast.Dict):
-        yield from (part for part in (*node.keys, *node.values) if part is not None)
-    elif isinstance(node, ast.Starred | ast.Await | ast.Subscript | ast.NamedExpr):
-        yield node.value
-    elif isinstance(node, ast.Lambda):
-        yield node.body
-    elif isinstance(node, ast.IfExp):
-        yield from (node.body, node.orelse)
-    elif isinstance(node, ast.BoolOp):
-        yield from node.values
-    elif isinstance(node, ast.BinOp):
-        yield from (node.left, node.right)
-    elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):
-        yield node.elt
-    elif isinstance(node, ast.DictComp):
-        yield from (node.key, node.value)

@@ -11,6 +11,8 @@ CLASS_SAFE_ROLES: Final = frozenset(
     | {"iterate", "string"}
 )
 
+ANY_PLACE: Final = -1
+
 
 class Use(NamedTuple):
     """One reading of a global name."""
@@ -28,7 +30,9 @@ class Unit:
     `first` and `last` are its lines, decorators included. `binds` are the module names
     it binds when it runs, each with the node that binds it; `global_binds` those that a
     function in it binds through `global`. `shown` are expressions that become text for
-    people. `assigned` and `attributes_set` are the
+    people, `raised` those that become exceptions; `caught` are names that hold one.
+    `parameters` are each name's places in functions (function, number; `ANY_PLACE` of
+    those that take several). `assigned` and `attributes_set` are the
     values that names and attributes receive anywhere in it, whatever the scope.
     """
 
@@ -44,6 +48,8 @@ class Unit:
     class_values: list[ast.expr] = field(default_factory=list)
     calls: list[ast.Call] = field(default_factory=list)
     shown: list[ast.expr] = field(default_factory=list)
+    raised: list[ast.expr] = field(default_factory=list)
+    caught: set[str] = field(default_factory=set)
     assigned: dict[str, list[ast.expr]] = field(default_factory=dict)
     attributes_set: dict[str, list[ast.expr]] = field(default_factory=dict)
     parameters: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
