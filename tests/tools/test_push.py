@@ -5,7 +5,7 @@ import pytest
 from stand_in.fixtures import GOOD, Desk
 from stand_in.running import run_notebook
 from stand_in.safety import KEY
-from stand_in.server import StandIn
+from stand_in.server import StandIn, wait_until
 
 SESSION_CAP = "Maximum batch GPU session count of 2 reached."
 
@@ -258,6 +258,20 @@ def test_a_version_that_the_answer_lacks_is_read_from_the_kernel(
     result = desk.push("--force")
     assert result.code == 0, result.text
     assert "version 2: COMPLETE" in result.out
+
+
+def test_a_kill_while_the_push_is_sent_says_that_it_may_have_arrived(
+    desk: Desk, kaggle: StandIn
+):
+    kaggle.fail("SaveKernel", hang=30, after=True)
+    tool = desk.start("push", str(desk.kernel), "--poll", "0.05")
+    wait_until(lambda: bool(kaggle.kernels), 60)
+    tool.terminate()
+    out, _ = tool.communicate(timeout=20)
+    assert tool.returncode == 130
+    assert "whether the push arrived is not known: `wait` finds out" in out
+    assert desk.run("wait").code == 0
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
 
 
 def test_a_server_that_hangs_is_given_up(desk: Desk, kaggle: StandIn):

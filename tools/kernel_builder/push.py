@@ -34,6 +34,7 @@ from kernel_builder.remote import (
 )
 from kernel_builder.runs import Run, from_root, git_state, new_run_id, read_cfg
 from kernel_builder.saving import Prepared, push
+from kernel_builder.signals import ended_like_ctrl_c
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
         check(args, project, log)
     if args.wait:
         require_reader(args, project)
-    with open_client(args) as client:
+    with open_client(args) as client, ended_like_ctrl_c():
         prepared = prepare(args, project, client, log)
         try:
             if args.rehearse or args.rerun:
