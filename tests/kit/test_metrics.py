@@ -84,6 +84,26 @@ def test_hierarchical_recall_is_the_weighted_mean_over_the_heads():
         hierarchical_macro_recall(heads[:2], targets)
 
 
+@pytest.mark.parametrize("rows", [40, 200_840])
+def test_hierarchical_recall_is_that_of_the_competition_to_the_last_bit(rows):
+    generator = np.random.default_rng(rows)
+    sizes = (168, 11, 7)
+    # Some classes never occur, others are never predicted, few rows miss most of them.
+    targets = np.stack([generator.integers(0, n - 1, rows) for n in sizes], axis=1)
+    preds = np.where(generator.random((rows, 3)) < 0.8, targets, targets * 0 + 3)
+    preds[0] = [n - 1 for n in sizes]
+    scores = [
+        sklearn.metrics.recall_score(
+            targets[:, i], preds[:, i], average="macro", zero_division=0
+        )
+        for i in range(3)
+    ]
+    expected = np.average(scores, weights=[2, 1, 1])
+    assert hierarchical_macro_recall(list(preds.T), targets) == expected
+    one_hot = [np.eye(n, dtype=np.float32)[preds[:, i]] for i, n in enumerate(sizes)]
+    assert hierarchical_macro_recall(one_hot, targets) == expected
+
+
 def test_recall_of_several_heads_in_one_array():
     generator = np.random.default_rng(1)
     sizes = (5, 3, 2)
