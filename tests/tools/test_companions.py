@@ -95,13 +95,35 @@ def test_environments_caches_outputs_and_earlier_builds_stay_out(
         "node_modules/z.json": "",
         "out/build/main/main.py": "",
         "dist/main.py": "# kaggle-kit build 0.1.0, embed form, of main.py\n",
-        "dist/main.map.json": "{}",
+        "dist/main.map.json": '{"version": 1, "built": "main.py", "kernel": "main.py"}',
         "draft.ipynb": "{}",
         "kernel-metadata.json": "{}",
         "x.egg-info/PKG-INFO": "",
         "kept.py": "",
     }
     assert names(companions(files, tmp_path)) == ["kept"]
+
+
+def test_a_package_takes_along_what_is_its_own(tmp_path: Path) -> None:
+    files = {
+        "main.py": "import pkg\n",
+        "pkg/__init__.py": BY_PLACE,
+        "pkg/py.typed": "",
+        "pkg/fast.pyi": "",
+        "pkg/labels.map.json": "{}",
+        "pkg/.defaults": "",
+        "pkg/.gitignore": "",
+        "pkg/draft.ipynb": "{}",
+        "pkg/credentials.json": "{}",
+        "stubs/fast.pyi": "",
+    }
+    found = companions(files, tmp_path)
+    assert names(found) == ["pkg/fast.pyi", "pkg/labels.map.json", "pkg/py.typed"]
+    assert found.notes == (
+        "pkg/.defaults: a hidden file that no code names; left out",
+        "pkg/credentials.json: looks like a credential; left out",
+        "pkg/draft.ipynb: a notebook; left out",
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,12 @@ _SECRET: Final = re.compile(
     r"|service[-_]account.*|id_(?:rsa|dsa|ecdsa|ed25519).*|.*\.(?:pem|p12|pfx|keystore))$"
 )
 _SKIPPED_FOLDERS: Final = ("__pycache__", "node_modules", "site-packages")
-_SKIPPED_FILES: Final = (".pyc", ".pyo", ".pyi", "py.typed", ".ipynb", ".map.json")
+_SKIPPED_FILES: Final = (".pyc", ".pyo")
+# Beside the kernel these are people's and other tools'; in a package they are its own.
+_NOT_OURS: Final = (".pyi", "py.typed")
+_UNSEEN: Final = (".DS_Store", ".gitignore", ".gitattributes", ".gitkeep")
 _BUILT: Final = "# kaggle-kit build"
+_MAP: Final = '{"version": '
 _NAME: Final = re.compile(r"[A-Za-z_][\w.]*")
 
 
@@ -105,7 +109,7 @@ class _Search:
         return Companions(
             tuple(self.extra[name] for name in sorted(self.extra)),
             tuple(self.data[name] for name in sorted(self.data)),
-            tuple(self.notes),
+            tuple(dict.fromkeys(self.notes)),
         )
 
     def _take_code(self, code: dict[str, Path], files: dict[str, Path]) -> None:
@@ -214,8 +218,18 @@ class _Search:
     def _is_wanted(self, entry: "os.DirEntry[str]", prefix: str) -> bool:
         name = entry.name
         if name.startswith(".") and not self._is_named(name):
+            if self._in_package(prefix + name) and name not in _UNSEEN:
+                self.notes.append(
+                    f"{prefix}{name}: a hidden file that no code names; left out"
+                )
             return False
         if name.endswith(_SKIPPED_FILES) or name == FILE_NAME:
+            return False
+        if name.endswith(_NOT_OURS) and not self._in_package(prefix + name):
+            return False
+        if name.endswith(".ipynb"):
+            if self._in_package(prefix + name):
+                self.notes.append(f"{prefix}{name}: a notebook; left out")
             return False
         if Path(entry.path) == self.closure.entry.path:
             return False
@@ -237,7 +251,10 @@ class _Search:
             return False
         if not stat.S_ISREG(state.st_mode):
             return False  # a pipe or a socket
-        return not (name.endswith(".py") and _is_built(Path(entry.path)))
+        made = (name.endswith(".py") and _is_built(Path(entry.path))) or (
+            name.endswith(".map.json") and _is_map(Path(entry.path))
+        )
+        return not made
 
     def _is_named(self, name: str) -> bool:
         """Say whether the code names a hidden file; secrets stay at home even so."""
@@ -337,6 +354,16 @@ def _is_built(path: Path) -> bool:
     except OSError:
         return False
     return _BUILT in head
+
+
+def _is_map(path: Path) -> bool:
+    """Recognise the source map of an earlier build."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(200).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return head.startswith(_MAP) and '"built": ' in head
 
 
 def _dotted(name: str) -> str:
