@@ -15,7 +15,6 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -28,12 +27,10 @@ COMPETITION = "bengaliai-cv19"
 COMPONENTS = ["grapheme_root", "vowel_diacritic", "consonant_diacritic"]
 
 
-def run_kernel(name: str, options: list[str]) -> float:
-    """Run an un-built kernel; return its seconds."""
+def run_kernel(name: str, options: list[str]) -> None:
+    """Run an un-built kernel."""
     command = [sys.executable, str(KERNELS / name / "kernel.py"), *options]
-    start = time.perf_counter()
     subprocess.run(command, check=True)
-    return time.perf_counter() - start
 
 
 def read_answers(path: Path) -> pd.DataFrame:
@@ -64,15 +61,17 @@ def main() -> None:
     args, options = parser.parse_known_args()
     trained, answered = args.out / "train", args.out / "infer"
     data = ["--input", str(args.data / COMPETITION)]
-    seconds = run_kernel("bengali_train", [*data, "--output", str(trained), *options])
+    run_kernel("bengali_train", [*data, "--output", str(trained), *options])
     places = ["--models", str(trained), "--output", str(answered)]
-    predicting = run_kernel("bengali_infer", [*data, *places])
+    run_kernel("bengali_infer", [*data, *places])
     answers = read_answers(answered / "submission.csv")
     folder = args.data / "held_out" / COMPETITION
     truth = pd.read_csv(folder / "test_labels.csv")
     seen = truth["seen"] == 1
     scores = json.loads((trained / "scores.json").read_text())
-    print(f"training {seconds:.0f} s, inference {predicting:.0f} s")
+    logs = [pd.read_csv(path) for path in sorted(trained.glob("log_fold*.csv"))]
+    minutes = sum(log["seconds"].sum() for log in logs) / 60
+    print(f"{sum(map(len, logs))} epochs in {minutes:.1f} min")
     print(f"{'validation':20} {scores['recall']:.4f}  (the epoch that was best there)")
     print(describe("test, seen", answers, truth[seen]))
     if len(truth[~seen]):
