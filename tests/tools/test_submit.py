@@ -109,11 +109,30 @@ def test_a_lost_answer_is_found_in_the_list_and_nothing_sent_twice(
     assert len(kaggle.asked("CreateSubmission")) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "fault"),
+    [
+        ("StartSubmissionUpload", {"status": 500}),
+        ("StartSubmissionUpload", {"reset": True}),
+        ("StartSubmissionUpload", {"status": 429, "headers": {"Retry-After": "0"}}),
+        ("CreateSubmission", {"status": 429}),
+    ],
+)
+def test_what_fails_before_the_submission_is_made_is_tried_again(
+    pushed: Desk, kaggle: StandIn, method: str, fault: dict
+):
+    kaggle.fail(method, times=2, **fault)
+    result = pushed.run("submit", "-m", "x")
+    assert result.code == 0, result.text
+    assert result.out.count("trying again in") == 2
+    assert len(kaggle.listed) == 1
+
+
 def test_a_submission_that_was_not_made_is_a_failure(pushed: Desk, kaggle: StandIn):
     kaggle.fail("CreateSubmission", status=500)
     result = pushed.run("submit", "-m", "x")
     assert result.code == 8
-    assert "no such submission is listed" in result.err
+    assert "no such submission is listed: submit again" in result.err
 
 
 def test_a_run_is_handed_in_once_unless_it_is_wanted_again(

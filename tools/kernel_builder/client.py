@@ -48,7 +48,8 @@ Json = Any
 class CallError(Exception):
     """A call that brought no answer, with what is known about the reason.
 
-    `kind` is one of http, network, timeout, credentials, unreadable, client.
+    `kind` is one of http, network, timeout, credentials, unreadable, client; `where` is
+    Kaggle's name of the call that failed, such as "SaveKernel", "" where unknown.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class CallError(Exception):
         status: int = 0,
         retry_after: str | None = None,
         unsent: bool = False,
+        where: str = "",
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.status = status
         self.unsent = unsent
+        self.where = where
         self.wait = seconds_of(retry_after)
 
     @property
@@ -146,6 +149,7 @@ class KaggleClient:
             answer.get("status", 0),
             answer.get("retry_after"),
             answer.get("unsent", False),
+            answer.get("where", ""),
         )
 
     def _exchange(

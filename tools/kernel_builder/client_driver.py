@@ -262,17 +262,15 @@ def download(url: str, path: str, read_timeout: float, emit: Emit) -> dict[str, 
         if have and reply.status_code == 416:
             target.unlink()
             note.unlink()
-            raise RefusedError(
-                "network", f"{target.name}: the part on disk did not fit"
-            )
+            raise RefusedError("network", f"{target.name}: the part here did not fit")
         reply.raise_for_status()
         resumed = reply.status_code == 206
         identity = reply.headers.get("ETag") or reply.headers.get("Last-Modified")
         if not resumed:
-            _write_note(note, identity)
-        announced = reply.headers.get("Content-Length")
+            note.write_text(json.dumps({"identity": identity}), encoding="utf-8")
+        size = reply.headers.get("Content-Length")
         plain = reply.headers.get("Content-Encoding", "identity") == "identity"
-        expected = int(announced) if announced and plain else None
+        expected = int(size) if size and plain else None
         done, told = 0, 0.0
         with target.open("ab" if resumed else "wb") as file:
             for chunk in reply.iter_content(CHUNK):
@@ -294,10 +292,6 @@ def _read_note(note: Path) -> str:
         return ""
 
 
-def _write_note(note: Path, identity: str | None) -> None:
-    note.write_text(json.dumps({"identity": identity}), encoding="utf-8")
-
-
 def failure(error: BaseException) -> dict[str, Any]:
     """An exception as an answer: its kind, and the HTTP status where there was one.
 
@@ -314,6 +308,7 @@ def failure(error: BaseException) -> dict[str, Any]:
                 "kind": "http",
                 "status": reply.status_code,
                 "retry_after": reply.headers.get("Retry-After"),
+                "where": where_of(error),
                 "message": str(cause) or str(error),
             }
     # requests' errors are OSErrors too; a full disk is one that is no network's.
@@ -330,7 +325,15 @@ def failure(error: BaseException) -> dict[str, Any]:
         return {"ok": False, "kind": "unreadable", "message": message}
     kind = "network" if network else "client"
     refused = "Connection refused" in message or "NameResolution" in message
-    return {"ok": False, "kind": kind, "unsent": refused, "message": message}
+    about = {"kind": kind, "unsent": refused, "where": where_of(error)}
+    return {"ok": False, "message": message, **about}
+
+
+def where_of(error: BaseException) -> str:
+    """Kaggle's name of the call that failed, "" where the error does not tell."""
+    asked = (getattr(cause, "request", None) for cause in _chain(error))
+    url = next((str(request.url) for request in asked if request is not None), "")
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -348,15 +351,12 @@ def answer(client: list[Client], line: str, emit: Emit) -> dict[str, Any]:
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            if op == "download":
-                value = download(**args, emit=emit)
-            else:
-                if not client:
-                    client.append(Client())
-                    emit({"started": client[0].version})
-                if op == "follow":
-                    args["emit"] = emit
-                value = getattr(client[0], op)(**args)
+            if op in ("download", "follow"):
+                args["emit"] = emit
+            if op != "download" and not client:
+                client.append(Client())
+                emit({"started": client[0].version})
+            value = (download if op == "download" else getattr(client[0], op))(**args)
         reply = {"ok": True, "value": value}
     except (Exception, SystemExit) as error:
         reply = failure(error)

@@ -5,17 +5,21 @@ before it is sent: when the answer was lost, or the tool was killed, Kaggle's ow
 tells whether the submission was made.
 """
 
+import itertools
 import time
 from pathlib import Path
 from typing import Any
 
-from kernel_builder.asking import Patience, ask
+from kernel_builder.asking import LONGEST_DELAY, Patience, ask
 from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.errors import NetworkFailed, PushRefused
 from kernel_builder.remote import Located
+from kernel_builder.retrying import backoff, span
 from kernel_builder.runs import read_runs, record_event
 
 NAME = "submission.csv"
+# The calls that make a submission; those before them only prepare it.
+CREATE = ("CreateSubmission", "CreateCodeSubmission")
 # Clocks differ by a little; a submission is told by its own message as well.
 CLOCK_SECONDS = 120.0
 
@@ -70,9 +74,7 @@ def hand_in(
     else:
         args |= {"path": str(path.absolute())}
     try:
-        limit = max(1.0, patience.deadline.within(10 * client.call_timeout))
-        op = "submit_code" if code else "submit_file"
-        answer = client.call(op, timeout=limit, **args)
+        answer = _send(client, "submit_code" if code else "submit_file", args, patience)
     except CallError as failure:
         if failure.kind == "http" and 400 <= failure.status < 500:
             record_event(root, run.run_id, "not submitted", asked_at=0.0)
@@ -80,7 +82,9 @@ def hand_in(
         ref = _listed(client, located, competition, message, began, patience)
         if ref is None:
             error = as_error(failure, f"submit to {competition}")
-            raise type(error)(f"{error}; no such submission is listed") from failure
+            raise type(error)(
+                f"{error}; no such submission is listed: submit again"
+            ) from failure
         answer = {"ref": ref, "message": "the answer was lost, the submission was made"}
     said = client.clean(str(answer.get("message") or ""))
     ref = int(answer.get("ref") or 0)
@@ -93,6 +97,32 @@ def hand_in(
     patience.log(f"submitted to {competition} (ref {ref}): {said}")
     _record(located, competition, ref)
     return ref
+
+
+def _send(
+    client: KaggleClient, op: str, args: dict[str, Any], patience: Patience
+) -> dict[str, Any]:
+    """Send once; again only after a failure that surely came before the submission.
+
+    Raises:
+        CallError: it cannot be sent, or nobody can tell whether it was taken.
+    """
+    delays = backoff(patience.first_delay, LONGEST_DELAY)
+    for attempt in itertools.count(1):
+        # An upload takes longer than a question.
+        limit = max(1.0, patience.deadline.within(10 * client.call_timeout))
+        try:
+            answer: dict[str, Any] = client.call(op, timeout=limit, **args)
+            return answer
+        except CallError as failure:
+            reached = failure.maybe_done and failure.where in ("", *CREATE)
+            delay = failure.wait if failure.wait is not None else next(delays)
+            late = attempt >= patience.tries or patience.deadline.left() <= delay
+            if reached or late or not failure.passing:
+                raise
+            patience.log(f"submit: {failure}; trying again in {span(delay)}")
+            patience.pause(delay)
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _record(located: Located, competition: str, ref: int) -> None:
