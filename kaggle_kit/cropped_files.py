@@ -94,7 +94,8 @@ def iter_cropped_parquet(
     """Read and crop several files one after the other.
 
     The crops of a file lie in memory of the size of its images: copy them into an
-    array of all files, or predict them, and let them go before the next file.
+    array of all files, or predict them, and let them go before the next file: `del` the
+    loop's own variable at the end of its body where memory for two files is not there.
 
     Args:
         paths: of the files.

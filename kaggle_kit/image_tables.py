@@ -144,7 +144,7 @@ def _table_column(
                 f"0..255: {_table_reason(error)}"
             ) from None
     start = 0
-    for piece in column.chunks:
+    for piece in filter(len, column.chunks):
         # Some ten times faster than piece.to_numpy(), called for every column.
         pixels = np.frombuffer(piece.buffers()[1], np.uint8, len(piece), piece.offset)
         out[start : start + len(piece)] = pixels
@@ -159,6 +159,23 @@ def _table_read(path: Path, file: pq.ParquetFile, columns: list[str]) -> pa.Tabl
             f"{path}: broken within its data: {_table_reason(error)}. Fetch or write "
             "it again"
         ) from None
+
+
+def _table_read_pixels(
+    path: Path, file: pq.ParquetFile, n: int, size: tuple[int, int], columns: int
+) -> npt.NDArray[np.uint8]:
+    """All pixels, `columns` of them at a time: (N, H, W) uint8."""
+    pixels = np.empty((n, math.prod(size)), np.uint8)  # (N, H * W)
+    block = np.empty((max(columns, 1), n), np.uint8)
+    for start in range(0, pixels.shape[1] if n else 0, len(block)):
+        wanted = range(start, min(start + len(block), pixels.shape[1]))
+        table = _table_read(path, file, [str(i) for i in wanted])
+        for i in wanted:
+            _table_column(path, str(i), table.column(str(i)), block[i - start])
+        # cv2 transposes in tiles: numpy would take longer than the reading.
+        view = pixels[:, start : wanted.stop]
+        cv2.transpose(block[: len(wanted)], dst=view)
+    return pixels.reshape(-1, *size)
 
 
 def read_image_parquet(
@@ -186,21 +203,12 @@ def read_image_parquet(
             twice. The message names file and column.
     """
     path = Path(path)
-    file = _table_open(path)
-    _table_require_columns(path, file.schema_arrow, image_size, id)
-    names = _table_read(path, file, [id]).column(0).to_pylist()
-    ids = table_ids(names, f"{path}, column {id!r}")
-    pixels = np.empty((len(ids), math.prod(image_size)), np.uint8)  # (N, H * W)
-    block = np.empty((max(columns, 1), len(ids)), np.uint8)
-    for start in range(0, pixels.shape[1] if len(ids) else 0, len(block)):
-        wanted = range(start, min(start + len(block), pixels.shape[1]))
-        table = _table_read(path, file, [str(i) for i in wanted])
-        for i in wanted:
-            _table_column(path, str(i), table.column(str(i)), block[i - start])
-        # cv2 transposes in tiles: numpy would take longer than the reading.
-        view = pixels[:, start : wanted.stop]
-        cv2.transpose(block[: len(wanted)], dst=view)
-    return ImageTable(ids, pixels.reshape(-1, *image_size))
+    with _table_open(path) as file:
+        _table_require_columns(path, file.schema_arrow, image_size, id)
+        names = _table_read(path, file, [id]).column(0).to_pylist()
+        ids = table_ids(names, f"{path}, column {id!r}")
+        pixels = _table_read_pixels(path, file, len(ids), image_size, columns)
+    return ImageTable(ids, pixels)
 
 
 def iter_image_parquet(
@@ -213,7 +221,9 @@ def iter_image_parquet(
     """Read several files one after the other and yield their images block by block.
 
     The blocks are views of one file's images, which are freed before the next file is
-    read unless a block is kept: keep crops or predictions, not the blocks.
+    read unless a block is kept: keep crops or predictions, not the blocks. A loop's own
+    variable keeps the last block, too: `del` it at the end of the loop's body where
+    memory for two files is not there.
 
     Args:
         paths: of the files, see `read_image_parquet`.
