@@ -207,7 +207,13 @@ held_out = np.isin(folds, result.folds)
 oof = [head[held_out].numpy() for head in result.oof]
 truth = labels[held_out]
 correction = fit_prior_correction(oof, truth)
-corrected = hierarchical_macro_recall(cross_fit_priors(oof, truth), truth)
+crossed = [
+    crossed if power else plain
+    for plain, crossed, power in zip(
+        oof, cross_fit_priors(oof, truth), correction.powers, strict=True
+    )
+]
+corrected = hierarchical_macro_recall(crossed, truth)
 print(f"recall {result.score:.5f} out of fold, {corrected:.5f} with fitted priors")
 for i, name in enumerate(components):
     evaluation = evaluate_predictions(oof[i], truth[:, i])
