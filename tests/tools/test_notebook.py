@@ -1,7 +1,9 @@
 """A built notebook is valid, and runs in Jupyter as the script does in Python."""
 
+import ast
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from same_behaviour import embed, run, without_places, write_project
 
 from kernel_builder.emitted import Cell, Emitted, Origin
 from kernel_builder.notebook import to_notebook
-from kernel_builder.notebook_ways import allow_exit, setup_cells
+from kernel_builder.notebook_ends import _KkCells
+from kernel_builder.notebook_ways import closing_cells, setup_cells
 
 STORY: dict[str, str | bytes] = {
     "main.py": '''\
@@ -214,29 +217,98 @@ def test_a_script_without_docstring_has_none_in_a_notebook_either() -> None:
     assert setup_cells("", [head, *cells]) == []
 
 
-def exits(text: str) -> list[str]:
-    return [cell.text for cell in allow_exit(text, [Cell("code", "", text, 1)])]
+def play(*cells: str) -> tuple[dict[str, Any], BaseException | None]:
+    """Run cells as the notebook would; gives their names, and what ended them."""
+    wrapper = _KkCells()
+    scope: dict[str, Any] = {"_kk_cells": wrapper, "seen": []}
+    usual = sys.excepthook
+    try:
+        for text in cells:
+            sys.excepthook = usual  # IPython puts its own back
+            tree = ast.fix_missing_locations(wrapper.visit(ast.parse(text)))
+            exec(compile(tree, "<cell>", "exec"), scope)
+    except BaseException as error:
+        return scope, error
+    finally:
+        sys.excepthook = usual
+    return scope, None
 
 
-def test_the_last_statement_may_exit_with_zero() -> None:
-    text = "x = 1\nif __name__ == '__main__':\n    sys.exit(main())"
-    head, guarded = exits(text)
-    assert head == "x = 1"
-    assert guarded.startswith("try:\n    if __name__ == '__main__':\n        sys.exit(")
-    for code, fails in ((None, False), (0, False), (2, True), ("no", True)):
-        scope = {"sys": __import__("sys"), "main": lambda code=code: code}
-        if fails:
-            with pytest.raises(SystemExit):
-                exec(guarded, {**scope, "__name__": "__main__"})
-        else:
-            exec(guarded, {**scope, "__name__": "__main__"})
-
-
-def test_a_statement_that_cannot_be_indented_stays() -> None:
-    text = 'if __name__ == "__main__":\n    sys.exit("""\nno""")'
-    assert exits(text) == [text]
-    assert exits("try:\n    f()\nfinally:\n    exit()")[0].startswith(
-        "try:\n    try:\n"
+@pytest.mark.parametrize("code", ["", "0", "None", "False"])
+def test_a_script_may_end_early_with_success(code: str) -> None:
+    scope, error = play(
+        "from __future__ import annotations\nimport sys",
+        f"def leave():\n    sys.exit({code})",
+        "seen.append(1)\nif seen:\n    leave()\nseen.append(2)",
+        "seen.append(3)",
+        "_kk_done = True",
     )
-    assert exits("print('no end')") == ["print('no end')"]
-    assert exits("def main():\n    sys.exit(1)") == ["def main():\n    sys.exit(1)"]
+    assert (scope["seen"], error) == ([1], None)
+    assert scope["_kk_done"]  # the tool's own cells run to the end
+
+
+@pytest.mark.parametrize("code", ["1", "'no'", "True", "0.0"])
+def test_an_exit_with_an_error_fails_the_cell(code: str) -> None:
+    scope, error = play(f"import sys\nsys.exit({code})", "seen.append(1)")
+    assert isinstance(error, SystemExit)
+    assert (str(error), scope["seen"]) == (code.strip("'"), [])
+
+
+def test_an_error_is_handed_to_the_kernels_own_hook_and_fails_the_cell() -> None:
+    hook = "def hook(kind, value, trace):\n    seen.append((kind, trace.tb_lineno))"
+    scope, error = play(
+        f"import sys\n{hook}\nsys.excepthook = hook", "x = 1", "x = 2\n\n1 / 0"
+    )
+    assert isinstance(error, ZeroDivisionError)
+    assert scope["seen"] == [(ZeroDivisionError, 3)]
+    assert play("1 / 0")[0]["seen"] == []
+
+
+def test_the_value_of_a_cells_last_line_is_still_shown() -> None:
+    (*_, last) = _KkCells().visit(ast.parse("x = 1\nx + 1")).body
+    assert isinstance(last, ast.Expr)
+    assert play("x = 1", "x + 1")[0]["_kk_value"] == 2
+
+
+def test_only_what_needs_it_gets_the_cells_for_the_end() -> None:
+    assert setup_cells("print('the end')", []) == closing_cells("print()") == []
+    (cell,) = setup_cells("import sys\nsys.exit(0)", [])
+    assert "ast_transformers.append(_kk_cells)" in cell.text
+    (first,), (last,) = setup_cells("import atexit", []), closing_cells("import atexit")
+    assert "_KkAtExit()" in first.text
+    assert last.text == "_kk_at_exit.run()"
+
+
+LATE = {
+    "main.py": """\
+import atexit
+import sys
+from parting import bye
+
+atexit.register(bye, "the kernel")
+sys.exit(0) if __name__ == "__main__" else None
+# %%
+print("never")
+""",
+    "parting.py": """\
+import atexit
+
+
+def bye(who="a module"):
+    print("bye from", who)
+
+
+atexit.register(bye)
+atexit.register(print, "taken back")
+atexit.unregister(print)
+""",
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # Jupyter's own, on its way to newer versions
+def test_an_early_exit_and_what_runs_at_exit_are_as_in_the_script(
+    tmp_path: Path,
+) -> None:
+    script = run(write_project(LATE, tmp_path / "project"), tmp_path / "plain")
+    assert script.stdout == "bye from the kernel\nbye from a module\n"
+    assert execute(notebook_of(LATE, tmp_path), tmp_path / "nb") == script.stdout

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from kernel_builder.cells import assign_docstring, split_cells
 from kernel_builder.embed_runtime import RUNTIME
 from kernel_builder.emitted import Cell, Emitted, Origin
-from kernel_builder.notebook_ways import allow_exit, closing_cells, setup_cells
+from kernel_builder.notebook_ways import closing_cells, setup_cells
 
 _HIDDEN: Final = {
     "_kg_hide-input": True,
@@ -70,7 +70,6 @@ def _lay_out(emitted: Emitted) -> list[Cell]:
         cells += split_cells(cell)
     cells = _with_docstring([cell for cell in cells if cell.text.strip()])
     text = emitted.text.replace(RUNTIME, "")  # what it does itself is nobody's business
-    cells = allow_exit(text, cells)
     first = next((i for i, cell in enumerate(cells) if cell.kind == "code"), 0)
     setup, closing = setup_cells(text, cells), closing_cells(text)
     return [*cells[:first], *setup, *cells[first:], *closing]

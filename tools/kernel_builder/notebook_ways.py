@@ -1,23 +1,26 @@
 """Where a notebook would treat a script's code differently, and what to do about it.
 
-A notebook's process has the server's arguments and a running event loop, takes any
-SystemExit for an error, and cleans every cell as if somebody had pasted it: recent
-IPython takes prompts and blanks out of strings, too. A kernel runs as the script does
-because of the few lines added here, each only where its code needs it.
+A notebook's process has the server's arguments and a running event loop, and cleans
+every cell as if somebody had pasted it: recent IPython takes prompts and blanks out of
+strings, too. A kernel runs as the script does because of the few lines added here, each
+only where its code needs it. How a script ends is the business of `notebook_ends`.
 """
 
 import ast
 import re
-from dataclasses import replace
 from typing import Final
 
 from kernel_builder.emitted import Cell
+from kernel_builder.notebook_ends import AT_EXIT, CELLS, RUN_AT_EXIT
 
 _ARGUMENTS: Final = re.compile(
     r"\bargv\b|\b(?:argparse|optparse|getopt|click|typer|fire|docopt|absl|tyro|unittest)\b"
 )
 _LOOP: Final = re.compile(r"\basyncio\b")
-_EXIT: Final = re.compile(r"\b(?:exit|quit)\(|\bSystemExit\b|\bunittest\.main\b")
+_ENDS: Final = re.compile(
+    r"\b(?:exit|quit)\b|\b(?:SystemExit|excepthook)\b|\bunittest\.main\b"
+)
+_AT_EXIT: Final = re.compile(r"\batexit\b")
 
 _SET_ARGUMENTS: Final = """\
 # The arguments of this process are the notebook server's; a kernel gets none.
@@ -62,16 +65,6 @@ _AS_WRITTEN: Final = """\
 # IPython would take `>>>` and blanks in the strings of a cell for pasted input.
 get_ipython().input_transformer_manager.cleanup_transforms.clear()"""
 _PASTED: Final = re.compile(r"\s*(?:>>>|\.\.\.|In \[\d+\]:)")
-_EXIT_OK: Final = """\
-except SystemExit as _kk_exit:  # a notebook takes even exit code 0 for an error
-    if _kk_exit.code not in (None, 0):
-        raise"""
-
-
-_DEFINITIONS: Final = (
-    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
-    *(ast.Import, ast.ImportFrom),
-)
 
 
 def setup_cells(text: str, cells: list[Cell]) -> list[Cell]:
@@ -86,6 +79,10 @@ def setup_cells(text: str, cells: list[Cell]) -> list[Cell]:
         parts.append(_SET_ARGUMENTS)
     if _LOOP.search(text):
         parts.append(_OWN_LOOP)
+    if _ENDS.search(text):
+        parts.append(CELLS)
+    if _AT_EXIT.search(text):
+        parts.append(AT_EXIT)
     if _WORKERS.search(text):
         parts.append(_BEFORE)
     if not parts:
@@ -95,19 +92,14 @@ def setup_cells(text: str, cells: list[Cell]) -> list[Cell]:
 
 def closing_cells(text: str) -> list[Cell]:
     """Give the cells that must run last, for what the built text uses."""
-    if not _WORKERS.search(text):
+    parts = []
+    if _WORKERS.search(text):
+        parts.append(_WAIT)
+    if _AT_EXIT.search(text):
+        parts.append(RUN_AT_EXIT)
+    if not parts:
         return []
-    return [Cell("code", "", _WAIT, 0, collapsed=True)]
-
-
-def allow_exit(text: str, cells: list[Cell]) -> list[Cell]:
-    """Let the kernel's last statement leave with exit code 0, as a script may."""
-    if not _EXIT.search(text):
-        return cells
-    last = max((i for i, cell in enumerate(cells) if _is_own(cell)), default=-1)
-    if last < 0:
-        return cells
-    return [*cells[:last], *_guarded(cells[last]), *cells[last + 1 :]]
+    return [Cell("code", "", "\n\n".join(parts), 0, collapsed=True)]
 
 
 def _is_own(cell: Cell) -> bool:
@@ -133,30 +125,3 @@ def _looks_pasted(cell: Cell) -> bool:
     lines = cell.text.split("\n")
     shown = [part for number in inside for part in lines[number].splitlines()]
     return any(part.isspace() or _PASTED.match(part) for part in shown)
-
-
-def _guarded(cell: Cell) -> list[Cell]:
-    body = ast.parse(cell.text).body
-    lines = cell.text.split("\n")
-    if not body or isinstance(body[-1], _DEFINITIONS):
-        return [cell]
-    node = body[-1]
-    start, stop = node.lineno - 1, node.end_lineno or node.lineno
-    before = body[-2].end_lineno if len(body) > 1 else 0
-    if before == node.lineno or _has_long_string(node):
-        return [cell]
-    shown = [f"    {line}" if line else "" for line in lines[start:stop]]
-    text = "\n".join(["try:", *shown, _EXIT_OK, *lines[stop:]])
-    first = cell.first_line + start - 1 if cell.first_line else 0
-    head = "\n".join(lines[:start]).rstrip()
-    kept = [replace(cell, text=head)] if head else []
-    return [*kept, replace(cell, text=text, first_line=max(first, 0))]
-
-
-def _has_long_string(node: ast.AST) -> bool:
-    """Say whether indenting the lines would change a string."""
-    return any(
-        isinstance(inner, ast.Constant | ast.JoinedStr)
-        and inner.lineno != inner.end_lineno
-        for inner in ast.walk(node)
-    )
