@@ -103,6 +103,7 @@ def _cache_read_arrow(path: Path) -> tuple[ImageTable, str]:
         columns = pa_feather.read_table(path, memory_map=False)
     else:
         columns = pq.read_table(path)
+    columns.validate(full=True)  # pyarrow trusts a feather file and may crash on it
     about = columns.schema.metadata or {}
     if about.get(b"format") != _CACHE_FORMAT:
         raise ValueError("was not written by write_image_cache")
@@ -140,7 +141,9 @@ def read_image_cache(path: str | Path, key: str = "", mmap: bool = False) -> Ima
     try:
         npy = suffix == ".npy"
         table, found = _cache_read_npy(path, mmap) if npy else _cache_read_arrow(path)
-    except (ValueError, KeyError, OSError, EOFError, TypeError, pa.ArrowException) as e:
+    except MemoryError:
+        raise
+    except Exception as e:  # bytes of any kind raise errors of any kind
         reason = (str(e).strip().splitlines() or [repr(e)])[0]
         raise ImageCacheError(
             f"{path}: this cache is broken ({reason}); delete it, and it is made again"

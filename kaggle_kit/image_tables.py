@@ -153,7 +153,9 @@ def _table_column(
 
 def _table_read(path: Path, file: pq.ParquetFile, columns: list[str]) -> pa.Table:
     try:
-        return file.read(columns=columns)
+        table = file.read(columns=columns)
+        table.validate(full=True)  # text that is no UTF-8 reads well otherwise
+        return table
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
             f"{path}: broken within its data: {_table_reason(error)}. Fetch or write "
