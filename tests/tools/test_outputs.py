@@ -93,6 +93,7 @@ def test_a_file_that_stays_truncated_is_not_taken(desk: Desk, kaggle: StandIn):
     result = desk.push()
     assert result.code == 8
     assert "model.bin" in result.err
+    assert "`fetch` goes on where it stopped" in result.err
     assert not (desk.runs / "v1").exists()
     kaggle.faults.clear()
     again = desk.run("fetch")

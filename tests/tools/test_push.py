@@ -74,7 +74,9 @@ def test_real_answers_are_taken_where_they_are_said_to_be(desk: Desk):
 
 def test_a_missing_submission_is_a_failure_unless_none_is_wanted(desk: Desk):
     desk.write("print('only training')\n", competition_sources=["digits"])
-    assert desk.push().code == 9
+    result = desk.push()
+    assert result.code == 9
+    assert "`rehearse kernels/my-kernel` tries it here (--no-submission" in result.err
     assert desk.push("--no-submission").code == 0
 
 
@@ -220,6 +222,15 @@ def test_a_push_whose_answer_was_lost_is_not_made_twice(
 ):
     kaggle.fail("SaveKernel", after=True, **fault)
     result = desk.push("--call-timeout", "2")
+    assert result.code == 0, result.text
+    assert "the push arrived" in result.out
+    assert len(kaggle.kernels["tester/my-kernel"]) == 1
+
+
+def test_a_push_is_looked_for_through_more_trouble(desk: Desk, kaggle: StandIn):
+    kaggle.fail("SaveKernel", after=True, reset=True)
+    kaggle.fail("GetKernel", status=502, times=2)
+    result = desk.push()
     assert result.code == 0, result.text
     assert "the push arrived" in result.out
     assert len(kaggle.kernels["tester/my-kernel"]) == 1

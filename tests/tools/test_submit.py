@@ -69,7 +69,7 @@ def test_an_error_description_is_a_failure_whatever_the_state(
     kaggle.scores = [state]
     result = pushed.run("submit", "-m", "x")
     assert result.code == 9
-    assert "Submission CSV Not Found" in result.err
+    assert "Submission CSV Not Found; `rehearse kernels/my-kernel" in result.err
     assert "Submission CSV Not Found" in pushed.run("runs").out
 
 

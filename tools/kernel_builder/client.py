@@ -310,7 +310,9 @@ def as_error(failure: CallError, doing: str) -> ToolError:
     if failure.status == 404:
         return UsageError(f"{doing}: Kaggle knows nothing of that name (404: {said})")
     if failure.status == 429:
-        return NetworkFailed(f"{doing}: Kaggle asks to slow down (429: {said})")
+        return NetworkFailed(
+            f"{doing}: Kaggle asks to slow down (429: {said}); try again later"
+        )
     if failure.kind == "client":
         hint = f"; {INSTALL_HINT}" if "cannot be imported" in said else ""
         return UsageError(f"{doing}: the client refused: {said}{hint}")

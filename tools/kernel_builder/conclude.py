@@ -157,7 +157,10 @@ def check_submission(
     sample = local_sample(located)
     problems = verify_submission(fetched.folder, sample, real=located.real)
     if problems:
-        raise BadSubmission(f"{fetched.folder}: " + "; ".join(problems))
+        raise BadSubmission(
+            f"{fetched.folder}: {'; '.join(problems)}; `rehearse {located.shown}` "
+            "tries it here (--no-submission for a kernel that writes none)"
+        )
     against = f"against {sample}" if sample else "(no sample here: its form only)"
     log(f"{located.run.label}: submission.csv is good, checked {against}")
 

@@ -23,6 +23,7 @@ RECORD = "kaggle-kit-run.json"
 # Seconds without a byte after which a download is broken off and taken up again.
 SILENCE = 60.0
 LOCK_SECONDS = 0.5
+GOES_ON = "`fetch` goes on where it stopped"
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -126,7 +127,8 @@ def fetch_run(
                 _write_record(run, store, sizes, text, status)
                 os.replace(store, target)  # noqa: PTH105 - a whole folder moves
     except CallError as failure:
-        raise as_error(failure, f"fetch of {run.label}") from failure
+        error = as_error(failure, f"fetch of {run.label}")
+        raise type(error)(f"{error}; {GOES_ON}") from failure
     except OSError as error:
         raise ToolError(f"{partial}: {error.strerror or error}") from error
     shutil.rmtree(partial, ignore_errors=True)
@@ -159,7 +161,7 @@ def _download_all(
     if proven and owner_of(raw_log, run.run_id)[0] != "ours":
         raise NetworkFailed(
             f"{run.label}: the outputs Kaggle lists now are of another run; nothing "
-            "was downloaded"
+            "was downloaded; `fetch` asks again"
         )
     sizes = {}
     count = f"{len(urls)} file{'s' * (len(urls) != 1)}"
@@ -227,7 +229,9 @@ def _fetch_file(
     def watch(event: Json) -> None:
         # Bytes that keep dripping are a sign of life, but not for ever.
         if patience.deadline.passed:
-            raise TimedOut(f"{run.label}: {name}: the deadline passed while it came")
+            raise TimedOut(
+                f"{run.label}: {name}: the deadline passed while it came; {GOES_ON}"
+            )
         patience.progress(f"{name} {event['bytes'] / 1e6:.0f} MB")
 
     part = partial / hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
@@ -248,7 +252,7 @@ def _fetch_file(
             expired = failure.kind == "http" and failure.status in (400, 403, 404, 410)
             if renewed or not expired:
                 kind = TimedOut if failure.kind == "timeout" else NetworkFailed
-                raise kind(f"{run.label}: {name}: {failure}") from failure
+                raise kind(f"{run.label}: {name}: {failure}; {GOES_ON}") from failure
             urls = list_outputs(client, run, patience)[0]
             if name not in urls:
                 raise NetworkFailed(f"{run.label}: {name} is gone") from failure

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kernel_builder.asking import LONGEST_DELAY, Patience
+from kernel_builder.asking import LONGEST_DELAY, Patience, ask
 from kernel_builder.build import Built
 from kernel_builder.client import CallError, KaggleClient, as_error
 from kernel_builder.errors import PushRefused, TimedOut
@@ -118,7 +118,7 @@ def _save(
             )
         except CallError as failure:
             failures += 1
-            arrived = _arrived(client, prepared, failure)
+            arrived = _arrived(client, prepared, failure, patience)
             if arrived is not None:
                 patience.log(f"the answer was lost ({failure}), but the push arrived")
                 _warn_of_missing(prepared, arrived, patience)
@@ -146,7 +146,7 @@ def _save(
 
 
 def _arrived(
-    client: KaggleClient, prepared: Prepared, failure: CallError
+    client: KaggleClient, prepared: Prepared, failure: CallError, patience: Patience
 ) -> dict[str, Any] | None:
     """What Kaggle has of a push that arrived although it failed; None: do it again.
 
@@ -164,7 +164,7 @@ def _arrived(
     if not failure.maybe_done:
         return None
     try:
-        latest = client.call("kernel", kernel=kernel)
+        latest = ask(client, "kernel", patience, kernel=kernel)
     except CallError as second:
         dropped = failure.kind != "timeout"
         if second.absent and dropped and _is_absent(client, prepared, failure):

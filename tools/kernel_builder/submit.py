@@ -226,5 +226,8 @@ def await_score(
         score_error=problem,
     )
     if problem or state != "COMPLETE":
-        raise BadSubmission(f"submission {ref}: {problem or state}")
+        raise BadSubmission(
+            f"submission {ref}: {problem or state}; `rehearse {located.shown} --rerun` "
+            "may show why"
+        )
     patience.log(f"public score {public or '(not published)'} for {located.run.label}")
