@@ -194,6 +194,44 @@ def test_where_the_built_files_folder_refuses_it_goes_to_the_working_folder(
     assert seen.stderr == f"b.txt, beside the kernel: see {tmp_path}/run/b.txt\n"
 
 
+def test_what_a_module_writes_beside_itself_is_kept_too(
+    tmp_path: Path, temp: Path
+) -> None:
+    files: dict[str, str | bytes] = {
+        "main.py": "import store\nstore.keep()\n",
+        "store.py": "from pathlib import Path\n\n\ndef keep():\n"
+        "    (Path(__file__).parent / 'kept.txt').write_text('kept')\n",
+    }
+    emitted = embed(write_project(files, tmp_path / "project"), tmp_path / "out")
+    assert any("a module asks for its __file__" in note for note in emitted.notes)
+    run(tmp_path / "out" / "main.py", tmp_path / "run", TMPDIR=str(temp))
+    assert (tmp_path / "out" / "kept.txt").read_text() == "kept"
+    assert list(temp.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["append('src')", "insert(0, './src')"])
+def test_a_relative_entry_of_the_path_leads_into_the_project(
+    change: str, tmp_path: Path
+) -> None:
+    files: dict[str, str | bytes] = {
+        "main.py": f"import sys\nsys.path.{change}\nimport inner\nprint(inner.V)\n",
+        "src/inner.py": "import inner_too\nV = inner_too.V\n",
+        "src/inner_too.py": "V = 7\n",
+    }
+    seen = run(build(files, tmp_path), tmp_path / "run")
+    assert (seen.stdout, seen.stderr) == ("7\n", "")
+
+
+@pytest.mark.parametrize("line", ["f_lineno", "co_filename"])
+def test_a_kernel_that_sees_its_own_lines_is_told_so(line: str, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"main.py": f"import pkg  # {line}\n", "pkg.py": ""}
+    emitted = embed(write_project(files, tmp_path / "project"), tmp_path / "out")
+    assert emitted.notes == (
+        f"main.py: `{line}`: the kernel's own code stands in the built file, with that "
+        "file's name and line numbers",
+    )
+
+
 def test_interrupting_cleans_up(tmp_path: Path, temp: Path) -> None:
     # Whoever runs tests in the background has SIGINT ignored, and processes inherit it.
     heed = "import pkg, signal, time\nsignal.signal(2, signal.default_int_handler)\n"

@@ -25,6 +25,13 @@ _WIDTH: Final = 88
 _COOKIE: Final = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+.*$", re.ASCII)
 _OWN_PLACE: Final = re.compile(r"\b__file__\b|\bargv\s*\[\s*0\s*\]")
 _OTHERS_PLACE: Final = re.compile(r"\b(?:__main__|f_globals|f_back)\b")
+# Code that sees on which line of which file it stands.
+_SEES_ITSELF: Final = re.compile(
+    r"%\(lineno\)|\b(?:f_lineno|tb_lineno|co_filename|co_firstlineno|getframeinfo"
+    r"|getsourcefile|getsourcelines|findsource|getlineno)\b"
+)
+# An entry of sys.path may be relative to the project's folder.
+_RELATIVE: Final = re.compile(r"\bsys\s*\.\s*path\s*(?:\.\s*\w+\s*\(|\[|\+?=)")
 # What needs the kernel as a file even in a notebook: its place, or new processes.
 _NEEDS_FILE: Final = re.compile(
     r"\b(?:__file__|multiprocessing|spawn|forkserver|ProcessPoolExecutor|num_workers"
@@ -111,6 +118,14 @@ class _Page:
         texts = [module.text for module in self.closure.everything]
         uses_file = self._asks_for_itself()
         call = f"_kk.finish({quoted(name)}"
+        if any("__file__" in text for text in texts) and not uses_file:
+            call += ", rescue=True"
+            self.notes.append(
+                "a module asks for its __file__: what it writes beside itself is taken "
+                "to beside the built file, or to the working folder, when it ends"
+            )
+        if any(_RELATIVE.search(text) for text in texts):
+            call += ", relative=True"
         clean = "del _kk, _KkFiles"
         script = call + (", set_file=True)" if uses_file else ")")
         banner = _banner(f"{self.closure.entry.label}: the kernel itself")
@@ -120,6 +135,11 @@ class _Page:
                 f"{self.closure.entry.label}: __file__ leads into the temporary folder "
                 "with the project's files; what the kernel writes beside it is taken "
                 "to beside the built file, or to the working folder, when it ends"
+            )
+        if seen := _SEES_ITSELF.search(self.closure.entry.text):
+            self.notes.append(
+                f"{self.closure.entry.label}: `{seen[0]}`: the kernel's own code "
+                "stands in the built file, with that file's name and line numbers"
             )
         shown = [f"{call})", clean]
         stem = re.escape(self.closure.entry.path.stem)

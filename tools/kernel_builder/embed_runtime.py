@@ -5,6 +5,7 @@ ordinary code of this module so that ruff, mypy and the tests see it.
 """
 
 import inspect
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Final
 
@@ -166,7 +167,25 @@ class _KkFiles:
         except OSError as error:
             raise self.cannot_write(error) from None
 
-    def finish(self, entry: str, set_file: bool = False) -> None:
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> "ModuleSpec | None":
+        """Look below the folder, too, for what a relative entry of sys.path holds."""
+        import sys
+        from importlib.machinery import PathFinder
+        from pathlib import Path
+
+        given = [item for item in sys.path if isinstance(item, str) and item]
+        places = [str(self.folder / p) for p in given if not Path(p).is_absolute()]
+        return PathFinder.find_spec(name, places) if path is None and places else None
+
+    def finish(
+        self,
+        entry: str,
+        set_file: bool = False,
+        rescue: bool = False,
+        relative: bool = False,
+    ) -> None:
         """Put the folder first on sys.path, and the kernel itself into it by name."""
         import sys
         from pathlib import Path
@@ -185,9 +204,13 @@ class _KkFiles:
                 self.write(entry, "\n" + "\n".join(lines))
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
-        if set_file and (self.folder / entry).exists():
+        if relative:
+            sys.meta_path.append(self)
+        known = (self.folder / entry).exists()
+        if rescue or (set_file and known):
             self.homes = [Path(file).resolve().parent] if file else []
             self.homes += [Path.cwd()]
+        if set_file and known:
             caller.f_globals["__file__"] = sys.argv[0] = str(self.folder / entry)
 
 
