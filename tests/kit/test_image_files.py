@@ -1,13 +1,10 @@
-"""Image files to arrays and batches: order, colours, and what cannot be used."""
+"""Image files to arrays: order, colours, and what cannot be used."""
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from kaggle_kit.batches import DeviceBatches
-from kaggle_kit.file_batches import FileBatches
 from kaggle_kit.image_files import (
     ImageFileError,
     check_image_files,
@@ -16,8 +13,6 @@ from kaggle_kit.image_files import (
     read_image_files,
     resize_image,
 )
-
-OPTIONS = {"batch_size": 4, "device": "cpu", "mean": 0.5, "std": 0.25}
 
 
 @pytest.fixture
@@ -62,35 +57,7 @@ def test_one_label_column_none_and_real_numbers(folder):
     assert real.labels[2].tolist() == [0.5, 2.0]
 
 
-@pytest.mark.parametrize("colour", ["grey", "rgb"])
-def test_batches_from_files_equal_those_of_resident_images(folder, colour):
-    path, table, _ = folder
-    files = list_image_files(table, path, "id", ["root", "vowel"], ".png")
-
-    def noisy(x, generator):
-        return x + torch.rand(x.shape, generator=generator)
-
-    options = {**OPTIONS, "shuffle": True, "augment": noisy, "seed": 5}
-    lazy = FileBatches(files, colour=colour, threads=2, **options)
-    resident = DeviceBatches(read_image_files(files, colour), files.labels, **options)
-    assert len(lazy) == len(resident) == 3
-    for _ in range(2):
-        for one, other in zip(lazy, resident, strict=True):
-            assert torch.equal(one[0], other[0])
-            assert torch.equal(one[1], other[1])
-
-
-def test_a_resized_batch_and_a_pass_that_ends_early(folder):
-    path, table, _ = folder
-    files = list_image_files(table, path, "id", suffix=".png")
-    batches = FileBatches(files, size=(12, 10), drop_last=True, **OPTIONS)
-    shapes = [tuple(x.shape) for x in batches]
-    assert shapes == [(4, 1, 12, 10)] * 2
-    first = next(iter(batches))
-    assert torch.equal(first, next(iter(batches)))
-
-
-def test_all_unusable_files_are_named_at_once_before_training(folder):
+def test_all_unusable_files_are_named_at_once(folder):
     path, table, _ = folder
     (path / "im_1.png").unlink()
     whole = (path / "im_3.png").read_bytes()
@@ -109,11 +76,7 @@ def test_all_unusable_files_are_named_at_once_before_training(folder):
         "im_6.png": "cannot be read: Is a directory",
         "im_7.png": "is 6 x 9, others are 6 x 8; give a size to resize to",
     }
-    for use in (
-        read_image_files,
-        check_image_files,
-        lambda files: FileBatches(files, **OPTIONS),
-    ):
+    for use in (read_image_files, check_image_files):
         with pytest.raises(ImageFileError, match="6 of 11 image files cannot") as error:
             use(files)
         assert {p.name: text for p, text in error.value.problems.items()} == wrong
@@ -130,17 +93,6 @@ def test_a_cut_off_jpeg_is_found_though_opencv_fills_it(tmp_path):
         (tmp_path / "cut.jpg").write_bytes(data[: len(data) * 2 // 3])
         with pytest.raises(ValueError, match="is cut off"):
             decode_image(tmp_path / "cut.jpg")
-
-
-def test_a_file_that_breaks_later_ends_the_training_with_its_name(folder):
-    path, table, _ = folder
-    files = list_image_files(table, path, "id", suffix=".png")
-    batches = FileBatches(files, **OPTIONS)
-    unchecked = FileBatches(files, check=False, **OPTIONS)
-    cv2.imwrite(str(path / "im_9.png"), np.zeros((3, 8), np.uint8))
-    for each in (batches, unchecked):
-        with pytest.raises(ImageFileError, match=r"im_9.png: is 3 x 8, others are 6 x"):
-            list(each)
 
 
 def test_resizing_averages_where_it_shrinks():
