@@ -118,6 +118,17 @@ def test_an_error_page_is_not_saved_as_the_file(desk: Desk, kaggle: StandIn):
     assert not (desk.runs / "v1").exists()
 
 
+def test_a_page_that_says_200_is_not_saved_as_the_file(desk: Desk, kaggle: StandIn):
+    page = {"status": 200, "body": "<html>Sign in</html>"}
+    kaggle.run = also({"z.html": b"<html>mine</html>"})
+    kaggle.fail("GET", **page)
+    result = desk.push()
+    assert result.code == 0, result.text
+    assert "a web page came instead of the file; asking again" in result.out
+    assert (desk.runs / "v1" / "submission.csv").read_bytes().startswith(b"id,label")
+    assert (desk.runs / "v1" / "z.html").read_bytes() == b"<html>mine</html>"
+
+
 def test_an_older_run_s_folder_is_never_touched(desk: Desk, kaggle: StandIn):
     desk.push()
     first = desk.runs / "v1" / "submission.csv"

@@ -116,6 +116,7 @@ def test_a_lost_answer_is_found_in_the_list_and_nothing_sent_twice(
         ("StartSubmissionUpload", {"reset": True}),
         ("StartSubmissionUpload", {"status": 429, "headers": {"Retry-After": "0"}}),
         ("CreateSubmission", {"status": 429}),
+        ("PUT", {"status": 403}),
     ],
 )
 def test_what_fails_before_the_submission_is_made_is_tried_again(

@@ -107,9 +107,7 @@ class Client:
         """Save and run the kernel of `folder`; Kaggle's whole answer."""
         reply = self.api.kernels_push(folder, session_seconds)
         if reply is None:
-            raise RefusedError(
-                "unreadable", "the client returned no answer to the push"
-            )
+            raise RefusedError("unreadable", "the client gave no answer to the push")
         return fields_of(reply)
 
     def status(self, kernel: str, version: int | None) -> dict[str, Any]:
@@ -117,8 +115,8 @@ class Client:
         request = self._request("ApiGetKernelSessionStatusRequest", kernel, version)
         with self.api.build_kaggle_client() as sdk:
             reply = sdk.kernels.kernels_api_client.get_kernel_session_status(request)
-        state = getattr(reply.status, "name", str(reply.status))
-        return {"status": state.upper(), "message": reply.failure_message or ""}
+        state = getattr(reply.status, "name", str(reply.status)).upper()
+        return {"status": state, "message": reply.failure_message or ""}
 
     def outputs(
         self, kernel: str, version: int | None, page: str, size: int
@@ -214,11 +212,9 @@ class Client:
         # 2.2.4 would look for a kernel called "slug/3".
         pinned = version and hasattr(self.api, "_kernel_version_label")
         name = f"{kernel}/{version}" if pinned else kernel
-        count = 0
         for event in self.api.kernels_logs_stream(name):
-            count += 1
             emit({"event": event})
-        return {"events": count}
+        return {}
 
     def _request(self, kind: str, kernel: str, version: int | None) -> Foreign:
         """A request about `owner/slug`, pinned to a version.
@@ -237,11 +233,14 @@ def fields_of(reply: Foreign) -> dict[str, Any]:
     return dict(reply.to_dict(ignore_defaults=False))
 
 
-def download(url: str, path: str, read_timeout: float, emit: Emit) -> dict[str, Any]:
+def download(
+    url: str, path: str, read_timeout: float, page: bool, emit: Emit
+) -> dict[str, Any]:
     """Fetch `url` into `path`, going on from `path` where a former try broke off.
 
     Beside it `path`.part.json names the object (ETag or Last-Modified) the bytes are
-    of, so that bytes of another object are never joined. Returns the size.
+    of, so that bytes of another object are never joined. A web page is taken only where
+    `page` says that the file is one. Returns the size.
 
     Raises:
         RefusedError: the connection broke or the size is not the one announced.
@@ -264,6 +263,8 @@ def download(url: str, path: str, read_timeout: float, emit: Emit) -> dict[str, 
             note.unlink()
             raise RefusedError("network", f"{target.name}: the part here did not fit")
         reply.raise_for_status()
+        if reply.headers.get("Content-Type", "").startswith("text/html") and not page:
+            raise RefusedError("unreadable", "a web page came instead of the file")
         resumed = reply.status_code == 206
         identity = reply.headers.get("ETag") or reply.headers.get("Last-Modified")
         if not resumed:
@@ -318,8 +319,8 @@ def failure(error: BaseException) -> dict[str, Any]:
         for cause in _chain(error)
     )
     strange = isinstance(error, LookupError)
-    bare = strange or not str(error)
-    message = f"{type(error).__name__}: {error}" if bare else str(error)
+    named = f"{type(error).__name__}: {error}"
+    message = named if strange else str(error) or named
     # A page where JSON should be, or a state that this client does not know.
     if strange or (isinstance(error, ValueError) and "Expecting value" in message):
         return {"ok": False, "kind": "unreadable", "message": message}

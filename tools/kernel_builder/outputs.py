@@ -23,6 +23,7 @@ RECORD = "kaggle-kit-run.json"
 # Seconds without a byte after which a download is broken off and taken up again.
 SILENCE = 60.0
 LOCK_SECONDS = 0.5
+PAGES = (".html", ".htm", ".xhtml")
 GOES_ON = "`fetch` goes on where it stopped"
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -245,6 +246,7 @@ def _fetch_file(
                 url=urls[name],
                 path=str(part.absolute()),
                 read_timeout=min(SILENCE, client.call_timeout),
+                page=name.lower().endswith(PAGES),
             )
             break
         except CallError as failure:

@@ -18,6 +18,8 @@ from kernel_builder.retrying import backoff, span
 from kernel_builder.runs import read_runs, record_event
 
 NAME = "submission.csv"
+# How the client answers a failed upload: this text, no reference, exit code 0 in 2.2.4.
+UPLOAD_FAILED = "Could not submit to competition"
 # The calls that make a submission; those before them only prepare it.
 CREATE = ("CreateSubmission", "CreateCodeSubmission")
 # Clocks differ by a little; a submission is told by its own message as well.
@@ -88,7 +90,6 @@ def hand_in(
         answer = {"ref": ref, "message": "the answer was lost, the submission was made"}
     said = client.clean(str(answer.get("message") or ""))
     ref = int(answer.get("ref") or 0)
-    # 2.2.4 answers a failed upload with this text, no reference, and exit code 0.
     if not ref:
         record_event(root, run.run_id, "not submitted", asked_at=0.0)
         raise NetworkFailed(
@@ -113,15 +114,18 @@ def _send(
         limit = max(1.0, patience.deadline.within(10 * client.call_timeout))
         try:
             answer: dict[str, Any] = client.call(op, timeout=limit, **args)
-            return answer
-        except CallError as failure:
-            reached = failure.maybe_done and failure.where in ("", *CREATE)
-            delay = failure.wait if failure.wait is not None else next(delays)
-            late = attempt >= patience.tries or patience.deadline.left() <= delay
-            if reached or late or not failure.passing:
-                raise
-            patience.log(f"submit: {failure}; trying again in {span(delay)}")
-            patience.pause(delay)
+            if UPLOAD_FAILED not in str(answer.get("message")):
+                return answer
+            failure = CallError("network", UPLOAD_FAILED, where="upload")
+        except CallError as error:
+            failure = error
+        reached = failure.maybe_done and failure.where in ("", *CREATE)
+        delay = failure.wait if failure.wait is not None else next(delays)
+        late = attempt >= patience.tries or patience.deadline.left() <= delay
+        if reached or late or not failure.passing:
+            raise failure
+        patience.log(f"submit: {failure}; trying again in {span(delay)}")
+        patience.pause(delay)
     raise AssertionError("unreachable: the last try returns or raises")
 
 
