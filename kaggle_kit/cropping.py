@@ -27,9 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 CROP_SIZE = 128
-CROP_BLOCK = (
-    256  # images whose boxes are found at once: they fit into a processor's cache
-)
+CROP_BLOCK = 256  # images whose boxes are found at once: what a cache holds
 
 CropImages = npt.NDArray[np.uint8]
 CropRows = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bengali_glyphs import DrawnGlyphs, find_fonts
+from bengali_glyphs import DrawnGlyphs, FontGlyphs, find_fonts
 from bengali_graphemes import (
     COMPONENTS,
     allot_rows,
@@ -180,8 +180,17 @@ def test_impossible_options_are_refused(tmp_path, capsys, more, message):
     assert message in capsys.readouterr().err
 
 
+def test_without_raqm_the_way_out_is_said(monkeypatch):
+    monkeypatch.setattr("PIL.features.check", lambda feature: False)
+    graphemes = choose_graphemes(invent_class_names((2, 1, 1)), 2, 0.0, 0)
+    with pytest.raises(RuntimeError, match=r"without raqm.*install Pillow's own wheel"):
+        FontGlyphs(graphemes, [])
+
+
 def test_a_place_without_fonts_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no font .* there; Debian has"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no font .* there that is fit; Debian"
+    ):
         find_fonts([tmp_path])
 
 
