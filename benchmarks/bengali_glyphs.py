@@ -40,8 +40,8 @@ def find_fonts(places: list[Path]) -> list[Path]:
         if not found:
             raise FileNotFoundError(
                 f"{place}: no font ({', '.join(FONT_SUFFIXES)}) there that is fit; "
-                "Debian has Bengali ones in fonts-beng-extra and fonts-lohit-beng-bengali, below "
-                "/usr/share/fonts/truetype"
+                "Debian has Bengali ones in fonts-beng-extra and "
+                "fonts-lohit-beng-bengali, below /usr/share/fonts/truetype"
             )
         fonts += found
     return fonts

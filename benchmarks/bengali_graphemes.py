@@ -176,13 +176,15 @@ def choose_graphemes(names: ClassNames, n: int, unseen: float, seed: int) -> Gra
     if not len(required) <= n or total > len(candidates):
         raise ValueError(
             f"{n} graphemes and {total - n} unseen ones were asked for; the class map "
-            f"has {len(candidates)}, and {len(required)} are needed to show every class"
+            f"has {len(candidates)}, and {len(required)} are needed to show every "
+            "class: change --graphemes or --unseen"
         )
     others = [labels for labels in candidates if labels not in required]
-    weights = np.array([candidates[labels] for labels in others])
-    order = draw.choice(
-        len(others), total - len(required), False, weights / weights.sum()
-    )
+    order = np.arange(0)
+    if total > len(required):
+        weights = np.array([candidates[labels] for labels in others])
+        weights /= weights.sum()
+        order = draw.choice(len(others), total - len(required), False, weights)
     # Not in the order drawn, which begins with the frequent ones: the unseen are both.
     order = draw.permutation(order)
     shown = sorted(required) + [others[i] for i in order[: n - len(required)]]
