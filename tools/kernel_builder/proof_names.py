@@ -24,6 +24,7 @@ from kernel_builder.missing import holds_word
 from kernel_builder.modules import Closure, Module, walk_imports
 from kernel_builder.proof_lines import Used
 
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 # What `__name` in a class stands for.
 _MANGLED: Final = re.compile(r"_[^_].*__")
 
@@ -119,7 +120,7 @@ def _text_of(module: Module, node: ast.stmt) -> str:
 
 def _surely_bound(node: ast.stmt) -> set[str]:
     """Give names that a statement certainly binds."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(node, _Definition):
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
         return set(_imported(node))
@@ -136,20 +137,27 @@ def _perhaps_bound(module: Module, node: ast.stmt) -> set[str]:
         return set(_imported(node))
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return set()
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(node, _Definition):
         text = _text_of(module, node)
         outward = "global" in text or ":=" in text
         return {node.name, *(_bound_from_within(node) if outward else ())}
     return {name for item in ast.walk(node) for name in _binds(item)}
 
 
-def _bound_from_within(node: ast.stmt) -> Iterator[str]:
+def _bound_from_within(node: _Definition) -> Iterator[str]:
     """Give what inner scopes bind outside: by `global`, a walrus in a default."""
     for item in ast.walk(node):
         if isinstance(item, ast.Global):
             yield from item.names
-        elif isinstance(item, ast.NamedExpr):
-            yield item.target.id
+    outer: list[ast.AST] = list(node.decorator_list)
+    if isinstance(node, ast.ClassDef):
+        outer += [*node.bases, *node.keywords]
+    else:
+        outer += [node.args, *([node.returns] if node.returns else [])]
+    for part in outer:
+        for item in ast.walk(part):
+            if isinstance(item, ast.NamedExpr):
+                yield item.target.id
 
 
 def _binds(node: ast.AST) -> Iterator[str]:
