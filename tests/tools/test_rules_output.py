@@ -273,6 +273,14 @@ NOTEBOOK_PASSES = {
             if "__file__" in globals():
                 print(__file__)
             """,
+        "a success": """
+            import sys
+            def main():
+                if not __doc__:
+                    sys.exit(0)
+                raise SystemExit
+            sys.exit(main())
+            """,
     },
     "S21": {
         "figures": """

@@ -55,18 +55,31 @@ def check_notebook(subject: Subject) -> Iterator[Finding]:
             message = "parse_args() fails in a notebook: it gets `-f kernel.json`"
             fix = "use parse_known_args"
             yield subject.found("S11", "error", unit, call, message, fix)
-        if name in _EXITS and not subject.caught(unit, call, ("SystemExit",)):
+        if (
+            name in _EXITS
+            and _fails(call.args)
+            and not subject.caught(unit, call, ("SystemExit",))
+        ):
             yield _exit(subject, unit, call, f"{ast.unparse(call.func)}()")
     for unit, leave in subject.program.nodes(ast.Raise):
         raised = leave.exc.func if isinstance(leave.exc, ast.Call) else leave.exc
         if raised is None or subject.dotted(unit, raised) != "builtins.SystemExit":
             continue
-        if subject.live(unit, leave):
+        codes = leave.exc.args if isinstance(leave.exc, ast.Call) else []
+        if _fails(codes) and subject.live(unit, leave):
             yield _exit(subject, unit, leave, "raise SystemExit")
 
 
+def _fails(codes: list[ast.expr]) -> bool:
+    """Say whether an exit is an error; a built notebook takes a success for one."""
+    code = codes[0] if codes else None
+    return isinstance(code, ast.JoinedStr) or (
+        isinstance(code, ast.Constant) and code.value not in (None, 0)
+    )
+
+
 def _exit(subject: Subject, unit: Unit, node: ast.AST, what: str) -> Finding:
-    message = f"{what} is an error in a notebook, even with code 0"
+    message = f"{what} with an error ends the notebook at this cell"
     return subject.found(
         "S11", "error", unit, node, message, "no sys.exit in notebooks: let it end"
     )
