@@ -10,7 +10,7 @@ pandas    df = pd.read_parquet(file), and the pixels as one array (`.values`)
 usual     the public starter: the same, inverted, reshaped to images and cast; then for
           each image: scale by its maximum, crop_resize, append
 read      kaggle_kit's read_image_parquet
-crop      kaggle_kit's read_image_parquet and crop_resize, timed apart
+crop      kaggle_kit's read_image_parquet and crop_in_place, timed apart
 file      kaggle_kit's read_cropped_parquet
 
 The median of the rounds counts. Wall-clock time is what a user waits for, with as many
@@ -125,14 +125,14 @@ def run_read(file: Path, watch: Stopwatch) -> list[int]:
 
 
 def run_crop(file: Path, watch: Stopwatch) -> list[int]:
-    """The kit's reader and crop_resize, one after the other."""
-    from kaggle_kit.cropping import crop_resize
+    """The kit's reader and crop_in_place, one after the other."""
+    from kaggle_kit.cropped_files import crop_in_place
     from kaggle_kit.image_tables import read_image_parquet
 
     with watch.part("read"):
         table = read_image_parquet(file)
     with watch.part("crop"):
-        crops = crop_resize(table.images, SIZE)
+        crops = crop_in_place(table.images, SIZE)
     return checksums(crops.images)
 
 

@@ -1,5 +1,6 @@
 """Parquet files of pixels -> crops, file by file, within the memory of one file."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from kaggle_kit.cropping import (
     CROP_SIZE,
+    CropImages,
+    CropResult,
     CropRows,
     CropSettings,
     crop_resize,
@@ -64,22 +67,52 @@ def read_cropped_parquet(
     table = read_image_parquet(path, image_size, id)
     ids, images = table.ids, table.images
     del table
+    result = crop_in_place(images, size, settings, threads)
+    return CroppedTable(ids, result.images, result.odd)
+
+
+def crop_in_place(
+    images: CropImages,
+    size: int = CROP_SIZE,
+    settings: CropSettings | None = None,
+    threads: int = 0,
+) -> CropResult:
+    """Crop images into their own memory: afterwards it holds the crops.
+
+    As fast as `crop_resize` into memory that was used before, without needing any.
+
+    Args:
+        images: (N, H, W) uint8 in one piece; they are lost.
+        size: of the crops; where one is larger than an image, they get new memory.
+        settings: see `crop_resize`.
+        threads: likewise.
+
+    Raises:
+        ValueError: as `crop_resize`, or the images are not in one piece.
+    """
+    if not images.flags.c_contiguous:
+        raise ValueError("the images are not in one piece (C-contiguous); copy them")
     count = len(images)
     # A crop is smaller than its image, so the crops so far never reach the images to
     # come; a second array would need half as much memory again.
-    fits = size * size <= image_size[0] * image_size[1]
+    before, after = math.prod(images.shape[1:]), size * size
+    fits = after <= before
     room = images.reshape(-1) if fits else np.empty(count * size * size, np.uint8)
     crops = room[: count * size * size].reshape(count, size, size)
+    desk = np.empty((min(count, _CROPPED_ROWS), size, size), np.uint8)
     odd: dict[str, list[CropRows]] = {}
     # A file without images is cropped too: it has no odd ones of any kind.
     for start in range(0, max(count, 1), _CROPPED_ROWS):
-        part = slice(start, start + _CROPPED_ROWS)
-        result = crop_resize(images[part], size, settings, threads)
-        crops[part] = result.images
+        stop = min(start + _CROPPED_ROWS, count)
+        part = slice(start, stop)
+        apart = not fits or stop * after <= start * before  # from their own images
+        done = crops[part] if apart else desk[: stop - start]
+        result = crop_resize(images[part], size, settings, threads, done)
+        if not apart:
+            crops[part] = done
         for kind, rows in result.odd.items():
             odd.setdefault(kind, []).append(rows + start)
-    joined = {kind: np.concatenate(rows) for kind, rows in odd.items()}
-    return CroppedTable(ids, crops, joined)
+    return CropResult(crops, {k: np.concatenate(rows) for k, rows in odd.items()})
 
 
 def iter_cropped_parquet(

@@ -217,6 +217,7 @@ def crop_resize(
     size: int = CROP_SIZE,
     settings: CropSettings | None = None,
     threads: int = 0,
+    out: CropImages | None = None,
 ) -> CropResult:
     """Crop images to their ink and resize them to squares, light on dark.
 
@@ -228,9 +229,12 @@ def crop_resize(
         size: of the squares, in pixels.
         settings: the public starter's without.
         threads: that work at once; 0 for one per processor.
+        out: (N, size, size) uint8 to write into, new memory without. The first use of
+            much new memory takes longer than to crop the images.
 
     Raises:
-        ValueError: images of another shape or type, or too small for the border.
+        ValueError: images or out of another shape or type, or images too small for the
+            border.
     """
     settings = settings or CropSettings()
     least = 2 * settings.border + 1
@@ -243,7 +247,10 @@ def crop_resize(
     if size < 1 or threads < 0:
         raise ValueError(f"size is {size}, threads is {threads}; give 1 and 0 or more")
     tables = _crop_tables(settings)
-    out = np.empty((len(images), size, size), np.uint8)
+    shape = (len(images), size, size)
+    out = np.empty(shape, np.uint8) if out is None else out
+    if out.shape != shape or out.dtype != np.uint8:
+        raise ValueError(f"out has shape {out.shape} and type {out.dtype}, not {shape}")
     starts = range(0, len(images), CROP_BLOCK)
 
     def work(start: int) -> npt.NDArray[np.bool_]:

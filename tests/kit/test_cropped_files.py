@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 
 from kaggle_kit import cropped_files
-from kaggle_kit.cropped_files import iter_cropped_parquet, read_cropped_parquet
+from kaggle_kit.cropped_files import (
+    crop_in_place,
+    iter_cropped_parquet,
+    read_cropped_parquet,
+)
 from kaggle_kit.cropping import CropSettings, crop_resize
 
 SIZE = (30, 41)
@@ -46,6 +50,11 @@ def test_crops_in_place_are_the_crops(tmp_path, monkeypatch, size, rows):
     for kind, found in expected.odd.items():
         np.testing.assert_array_equal(table.odd[kind], found)
     assert table.odd["blank"].tolist() == [2]
+
+
+def test_images_in_pieces_are_not_cropped_in_place():
+    with pytest.raises(ValueError, match="not in one piece"):
+        crop_in_place(sheets(4)[::2], 16)
 
 
 def test_a_file_without_images_has_no_crops(tmp_path):

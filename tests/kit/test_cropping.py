@@ -188,3 +188,14 @@ def test_impossible_settings_are_refused():
         CropSettings(noise=256)
     with pytest.raises(ValueError, match="size is 0, threads is 0; give 1 and 0 or"):
         crop_resize(sheets(1), 0)
+
+
+def test_crops_go_into_memory_that_is_given():
+    images = np.full((3, 30, 40), 255, np.uint8)
+    images[:, 10:20, 12:30] = 40
+    out = np.empty((3, 16, 16), np.uint8)
+    result = crop_resize(images, 16, out=out)
+    assert result.images is out
+    np.testing.assert_array_equal(out, crop_resize(images, 16).images)
+    with pytest.raises(ValueError, match=r"out has shape \(2, 16, 16\) and type uint8"):
+        crop_resize(images, 16, out=out[:2])
