@@ -15,7 +15,6 @@ the process on one thread, which other work on the machine does not lengthen.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from training_speed import stopwatch
 
 from kaggle_kit.augment import BatchAugment, Compose, HorizontalFlip, RandomCrop
 from kaggle_kit.averaging import ModelEma
@@ -103,15 +103,6 @@ GARMENTS = Recipe(
     augment=Compose(RandomCrop(1), HorizontalFlip()),
     callbacks=lambda: [ModelEma(0.99), MixedPrecision()],
 )
-
-
-def stopwatch(device: torch.device) -> float:
-    """Seconds so far, all work on the device included."""
-    if device.type == "cpu":
-        return time.process_time()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 class Race:
