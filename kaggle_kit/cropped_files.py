@@ -9,18 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_kit.cropping import (
-    CROP_SIZE,
-    CropImages,
-    CropResult,
-    CropRows,
-    CropSettings,
-    crop_resize,
-    odd_in_words,
-)
+from kaggle_kit.cropping import CROP_SIZE, CropResult, crop_resize, odd_in_words
 from kaggle_kit.image_tables import BENGALI_SIZE, claim_ids, read_image_parquet
+from kaggle_kit.ink_boxes import CropImages, CropRows, CropSettings
 
-_CROPPED_ROWS = 4096  # cropped before their place is used again
+_CROPPED_APART = 1024  # images whose crops wait in memory of their own
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,19 +92,21 @@ def crop_in_place(
     fits = after <= before
     room = images.reshape(-1) if fits else np.empty(count * size * size, np.uint8)
     crops = room[: count * size * size].reshape(count, size, size)
-    desk = np.empty((min(count, _CROPPED_ROWS), size, size), np.uint8)
     odd: dict[str, list[CropRows]] = {}
-    # A file without images is cropped too: it has no odd ones of any kind.
-    for start in range(0, max(count, 1), _CROPPED_ROWS):
-        stop = min(start + _CROPPED_ROWS, count)
+    start = 0
+    while start < count or not odd:  # no images have no odd ones of any kind
+        # So many crops fit where only images lie that are cropped already.
+        free = start * before // after if fits else count
+        apart = fits and free < start + _CROPPED_APART
+        stop = min(start + _CROPPED_APART if apart else free, count)
         part = slice(start, stop)
-        apart = not fits or stop * after <= start * before  # from their own images
-        done = crops[part] if apart else desk[: stop - start]
-        result = crop_resize(images[part], size, settings, threads, done)
-        if not apart:
-            crops[part] = done
+        given = None if apart else crops[part]
+        result = crop_resize(images[part], size, settings, threads, given)
+        if apart:
+            crops[part] = result.images
         for kind, rows in result.odd.items():
             odd.setdefault(kind, []).append(rows + start)
+        start = stop
     return CropResult(crops, {k: np.concatenate(rows) for k, rows in odd.items()})
 
 

@@ -18,6 +18,7 @@ defined, and counted: see `CropResult`.
 """
 
 import os
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,41 +27,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_kit.ink_boxes import (
+    CropImages,
+    CropRows,
+    CropSettings,
+    CropTables,
+    InkFinder,
+    crop_tables,
+)
+
 CROP_SIZE = 128
-CROP_BLOCK = 256  # images whose boxes are found at once: what a cache holds
-
-CropImages = npt.NDArray[np.uint8]
-CropRows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class CropSettings:
-    """Thresholds and margins, by default those of the public starter.
-
-    Levels are those of the inverted image, scaled so that its strongest pixel is 255;
-    lengths are pixels of the original.
-
-    Attributes:
-        threshold: pixels above are ink that the box must hold.
-        border: width of the frame in which no ink is looked for.
-        grow_x: what the box gains left and right.
-        grow_y: likewise above and below.
-        noise: pixels below become 0.
-        pad: by how much the square is larger than the box's longer side.
-    """
-
-    threshold: int = 80
-    border: int = 5
-    grow_x: int = 13
-    grow_y: int = 10
-    noise: int = 28
-    pad: int = 16
-
-    def __post_init__(self) -> None:
-        lengths = (self.border, self.grow_x, self.grow_y, self.pad)
-        levels = (self.threshold, self.noise)
-        if min(lengths) < 0 or min(levels) < 0 or max(levels) > 255:
-            raise ValueError(f"{self}: levels are 0..255, lengths 0 or more")
+_CROP_BLOCK = 128  # images whose boxes are found at once: what a cache holds
+_CROP_TOGETHER = 32  # squares that wait for each other
 
 
 def odd_in_words(odd: Mapping[str, CropRows]) -> str:
@@ -93,119 +71,60 @@ class CropResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _CropTables:
-    """Everything about single pixels, by an image's strongest pixel (256).
+class _CropDesk:
+    """What one thread works with, so that it asks for memory once.
 
     Attributes:
-        levels: (256, 256) uint8, from the raw value to the scaled one, noise removed.
-        darkest: (256,) int16, the largest raw value that is above the threshold, or -1.
+        finder: of the boxes.
+        squares: room for `_CROP_TOGETHER` padded images, flat uint8.
+        tables: of single pixels.
+        pad: see `CropSettings`.
     """
 
-    levels: npt.NDArray[np.uint8]
-    darkest: npt.NDArray[np.int16]
+    finder: InkFinder
+    squares: CropImages
+    tables: CropTables
+    pad: int
 
-
-def _crop_tables(settings: CropSettings) -> _CropTables:
-    inverted = 255 - np.arange(256)  # of raw values 0..255
-    # A factor is one float64 per image, as in the starter: no other order of
-    # operations rounds alike.
-    factors = np.array([255.0 / max(strongest, 1) for strongest in range(256)])
-    scaled = np.minimum(inverted[None, :] * factors[:, None], 255).astype(np.uint8)
-    scaled[0] = 0
-    above = scaled > settings.threshold
-    darkest = np.where(above.any(1), 255 - above[:, ::-1].argmax(1), -1)
-    scaled[scaled < settings.noise] = 0
-    return _CropTables(scaled, darkest.astype(np.int16))
-
-
-@dataclass(frozen=True, eq=False)
-class _CropBoxes:
-    """Where the ink of N images is: rows top..bottom, columns left..right, (N,) each.
-
-    Attributes:
-        edges: (4, N) top, bottom, left, right; the first row and column, and those
-            after the last.
-        strongest: (N,) the largest inverted pixel, 0..255.
-        kinds: (5, N) bool, which kind of odd image it is, if any.
-    """
-
-    edges: CropRows
-    strongest: CropRows
-    kinds: npt.NDArray[np.bool_]
-
-
-def _crop_span(
-    ink: npt.NDArray[np.bool_], grow: int, length: int
-) -> tuple[CropRows, CropRows, npt.NDArray[np.int64]]:
-    """Start and stop of the grown box along one side, and its size before: (N,) each.
-
-    Args:
-        ink: (N, window) bool.
-        grow: pixels.
-        length: of the whole image's side.
-    """
-    first = ink.argmax(1)
-    last = ink.shape[1] - 1 - ink[:, ::-1].argmax(1)
-    start = np.where(first > grow, first - grow, 0)
-    stop = np.where(last < length - grow, last + grow, length)
-    return start, np.maximum(stop, start + 1), last - first + 1
-
-
-def _crop_boxes(
-    images: CropImages, settings: CropSettings, tables: _CropTables
-) -> _CropBoxes:
-    """Find the boxes of images (N, H, W), dark on light."""
-    height, width = images.shape[1:]
-    b = settings.border
-    middle = images[:, b : height - b]
-    columns = middle.min(axis=1)  # (N, W)
-    rows = middle[:, :, b : width - b].min(axis=2)  # (N, H - 2b)
-    lightest = columns.min(axis=1)
-    for edge in (images[:, :b], images[:, height - b :]):
-        if b:
-            lightest = np.minimum(lightest, edge.min(axis=(1, 2)))
-    strongest = 255 - lightest.astype(np.int64)
-    darkest = tables.darkest[strongest][:, None]
-    in_x, in_y = columns[:, b : width - b] <= darkest, rows <= darkest
-    left, right, box_width = _crop_span(in_x, settings.grow_x, width)
-    top, bottom, box_height = _crop_span(in_y, settings.grow_y, height)
-    empty = ~in_x.any(1)
-    left[empty], right[empty], top[empty], bottom[empty] = 0, width, 0, height
-    kinds = np.stack(
-        [
-            strongest == 0,
-            empty,
-            strongest < settings.noise,
-            (box_width == 1) & (box_height == 1),
-            (box_width == in_x.shape[1]) & (box_height == in_y.shape[1]),
-        ]
-    )
-    kinds &= np.cumsum(kinds, axis=0) == 1
-    return _CropBoxes(np.stack([top, bottom, left, right]), strongest, kinds)
+    @classmethod
+    def of(cls, image_size: tuple[int, int], settings: CropSettings) -> "_CropDesk":
+        """Make the desk for images of one size."""
+        tables = crop_tables(settings)
+        finder = InkFinder(image_size, _CROP_BLOCK, settings, tables)
+        room = _CROP_TOGETHER * (max(image_size) + settings.pad) ** 2
+        return cls(finder, np.empty(room, np.uint8), tables, settings.pad)
 
 
 def _crop_block(
-    images: CropImages, out: CropImages, settings: CropSettings, tables: _CropTables
+    images: CropImages, out: CropImages, desk: _CropDesk
 ) -> npt.NDArray[np.bool_]:
     """Crop images (N, H, W) into out (N, size, size); the kinds of odd ones: (5, N)."""
-    boxes = _crop_boxes(images, settings, tables)
+    boxes = desk.finder.find(images)
     top, bottom, left, right = boxes.edges
     heights, widths = bottom - top, right - left
-    sides = np.maximum(heights, widths) + settings.pad
+    sides = np.maximum(heights, widths) + desk.pad
     above, beside = (sides - heights) // 2, (sides - widths) // 2
     size = (out.shape[2], out.shape[1])
-    room = max(images.shape[1:]) + settings.pad
-    canvas = np.zeros((room, room), np.uint8)
     numbers = [*boxes.edges, heights, widths, above, beside, boxes.strongest]
-    # Nothing but slices and two calls that release the interpreter's lock.
-    for i, (t, b, le, r, h, w, y, x, strongest) in enumerate(
-        zip(*(values.tolist() for values in numbers), strict=True)
-    ):
-        square = canvas[: h + 2 * y, : w + 2 * x]
-        square[:] = 0
-        ink = square[y : y + h, x : x + w]
-        cv2.LUT(images[i, t:b, le:r], tables.levels[strongest], dst=ink)
-        cv2.resize(square, size, dst=out[i])
+    rows = list(zip(*(values.tolist() for values in numbers), strict=True))
+    areas = (heights + 2 * above) * (widths + 2 * beside)
+    # Every call into OpenCV gives the interpreter's lock away and asks for it again.
+    # With the calls of one sort together, threads wait less for each other.
+    levels, room = desk.tables.levels, desk.squares
+    for start in range(0, len(images), _CROP_TOGETHER):
+        few = slice(start, start + _CROP_TOGETHER)
+        room[: areas[few].sum()] = 0
+        squares, used = [], 0
+        for image, row in zip(images[few], rows[few], strict=True):
+            t, b, le, r, h, w, y, x, strongest = row
+            down, across = h + 2 * y, w + 2 * x
+            square = room[used : used + down * across].reshape(down, across)
+            used += down * across
+            ink = square[y : y + h, x : x + w]
+            cv2.LUT(image[t:b, le:r], levels[strongest], ink)
+            squares.append(square)
+        for square, crop in zip(squares, out[few], strict=True):
+            cv2.resize(square, size, crop)
     return boxes.kinds
 
 
@@ -246,16 +165,21 @@ def crop_resize(
         )
     if size < 1 or threads < 0:
         raise ValueError(f"size is {size}, threads is {threads}; give 1 and 0 or more")
-    tables = _crop_tables(settings)
     shape = (len(images), size, size)
     out = np.empty(shape, np.uint8) if out is None else out
-    if out.shape != shape or out.dtype != np.uint8:
-        raise ValueError(f"out has shape {out.shape} and type {out.dtype}, not {shape}")
-    starts = range(0, len(images), CROP_BLOCK)
+    if out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+        raise ValueError(
+            f"out has shape {out.shape}, type {out.dtype} and strides {out.strides}; "
+            f"give {shape} uint8 in one piece (C-contiguous)"
+        )
+    starts = range(0, len(images), _CROP_BLOCK)
+    desks = threading.local()
 
     def work(start: int) -> npt.NDArray[np.bool_]:
-        part = slice(start, start + CROP_BLOCK)
-        return _crop_block(images[part], out[part], settings, tables)
+        if not hasattr(desks, "own"):
+            desks.own = _CropDesk.of(images.shape[1:], settings)
+        part = slice(start, start + _CROP_BLOCK)
+        return _crop_block(images[part], out[part], desks.own)
 
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         kinds = list(pool.map(work, starts))

@@ -12,7 +12,8 @@ from kaggle_kit.cropped_files import (
     iter_cropped_parquet,
     read_cropped_parquet,
 )
-from kaggle_kit.cropping import CropSettings, crop_resize
+from kaggle_kit.cropping import crop_resize
+from kaggle_kit.ink_boxes import CropSettings
 
 SIZE = (30, 41)
 
@@ -39,7 +40,7 @@ def write(path, images, first=0):
 @pytest.mark.parametrize("size", [1, 16, 35, 64])
 @pytest.mark.parametrize("rows", [1, 7, 4096])
 def test_crops_in_place_are_the_crops(tmp_path, monkeypatch, size, rows):
-    monkeypatch.setattr(cropped_files, "_CROPPED_ROWS", rows)
+    monkeypatch.setattr(cropped_files, "_CROPPED_APART", rows)
     images = sheets(23)
     path = write(tmp_path / "a.parquet", images)
     limits = CropSettings(grow_x=3, pad=2)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaggle_kit.cropping import CropSettings, crop_resize
+from kaggle_kit.cropping import crop_resize
+from kaggle_kit.ink_boxes import CropSettings
 
 HEIGHT, WIDTH = 137, 236
 
@@ -88,10 +89,11 @@ def test_boxes_at_every_place_are_the_starters(y, x, dy, dx):
         pad=st.integers(0, 40),
     ),
     size=st.integers(1, 70),
+    window=st.integers(1, 40),
     seed=st.integers(0, 10),
 )
-def test_settings_mean_what_they_mean_in_the_slow_version(limits, size, seed):
-    images = sheets(4, seed, height=50, width=41)
+def test_settings_mean_what_they_mean_in_the_slow_version(limits, size, window, seed):
+    images = sheets(4, seed, height=2 * limits.border + window, width=41)
     result = crop_resize(images, size, limits, threads=1)
     for row in set(range(4)) - set(result.odd["border only"].tolist()):
         expected = slow_crop(images[row], size, limits)
@@ -197,5 +199,10 @@ def test_crops_go_into_memory_that_is_given():
     result = crop_resize(images, 16, out=out)
     assert result.images is out
     np.testing.assert_array_equal(out, crop_resize(images, 16).images)
-    with pytest.raises(ValueError, match=r"out has shape \(2, 16, 16\) and type uint8"):
+    with pytest.raises(
+        ValueError, match=r"out has shape \(2, 16, 16\), type uint8 and"
+    ):
         crop_resize(images, 16, out=out[:2])
+    scattered = np.empty((3, 16, 32), np.uint8)[:, :, ::2]
+    with pytest.raises(ValueError, match=r"give \(3, 16, 16\) uint8 in one piece"):
+        crop_resize(images, 16, out=scattered)
