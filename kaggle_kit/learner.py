@@ -1,7 +1,7 @@
 """The Learner: one training loop, and callbacks for everything else."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kaggle_kit.checkpoint import load_learner, save_learner
-from kaggle_kit.collectors import InputView, PredictionCollector
 from kaggle_kit.device import Placement, choose_device
 from kaggle_kit.events import (
     Callback,
@@ -19,11 +17,9 @@ from kaggle_kit.events import (
     CancelFit,
     CancelPass,
     CancelStep,
-    EventSender,
     ordered_callbacks,
 )
-from kaggle_kit.galleries import show_results
-from kaggle_kit.inference import class_probabilities, mean_outputs
+from kaggle_kit.learner_results import LearnerResults
 from kaggle_kit.loaders import (
     Data,
     as_data,
@@ -42,14 +38,15 @@ from kaggle_kit.optimizers import (
 )
 from kaggle_kit.plots import plot_lr_find
 from kaggle_kit.progress import Progress
-from kaggle_kit.random_states import peek_batch
 from kaggle_kit.schedules import one_cycle_callbacks
-from kaggle_kit.summary import ModelSummary, summarise_model
 from kaggle_kit.trees import TensorTree
 
 
-class Learner(EventSender):
+class Learner(LearnerResults):
     """Trains a model on batches, validates every epoch, predicts.
+
+    What it tells (`validate`, `get_preds`, `tta`, `summary`, `save` and others) is in
+    `LearnerResults`.
 
     Args:
         model: Any module.
@@ -282,101 +279,6 @@ class Learner(EventSender):
             plot_lr_find(*found, folder=folder)
         return found
 
-    # Evaluation.
-
-    def validate(self, batches: Iterable[Any] | None = None) -> dict[str, float]:
-        """Loss and metrics on the validation batches, or on those given."""
-        self._one_pass("validate", self._validation(batches))
-        return self._pass_row("")
-
-    def get_preds(
-        self,
-        batches: Iterable[Any] | None = None,
-        with_targets: bool = False,
-        with_loss: bool = False,
-        activation: Callable[[TensorTree], TensorTree] | None = class_probabilities,
-    ) -> TensorTree:
-        """Predictions for all batches, in order, on the CPU.
-
-        Args:
-            batches: Validation batches by default; `(x, y)` or x alone.
-            with_targets: Return the targets too.
-            with_loss: Return the loss of each item too, last.
-            activation: Applied to each batch of outputs; None returns what the model
-                returns.
-
-        Returns:
-            Predictions (N, ...) or a tuple of such; with targets and losses if asked
-            for, a tuple `(preds, targets, losses)`.
-        """
-        collector = PredictionCollector(activation, self.loss_fn if with_loss else None)
-        preds, targets, losses = self._collect(batches, collector)
-        if (with_targets or with_loss) and targets is None:
-            raise ValueError("targets or losses were asked for, but batches have none")
-        extra = [targets] * with_targets + [losses] * with_loss
-        return (preds, *extra) if extra else preds
-
-    def tta(
-        self,
-        views: Sequence[Callable[[Tensor], Tensor]],
-        batches: Iterable[Any] | None = None,
-        activation: Callable[[TensorTree], TensorTree] = class_probabilities,
-    ) -> TensorTree:
-        """Mean of the activated predictions over views of each image, on the CPU.
-
-        Args:
-            views: Each called with x, (B, C, H, W), as the model sees it; add
-                `identity_view` for the image as it is.
-            batches: Validation batches by default.
-            activation: Applied before averaging.
-        """
-        if not views:
-            raise ValueError("test-time augmentation needs at least one view")
-        passes = [
-            self._collect(batches, PredictionCollector(activation), InputView(view))[0]
-            for view in views
-        ]
-        return mean_outputs(passes)
-
-    def show_results(
-        self,
-        batches: Iterable[Any] | None = None,
-        n: int = 40,
-        class_names: Sequence[str] | None = None,
-        folder: str | Path = "",
-    ) -> Path:
-        """Draw images of the first batch, labels above, wrong predictions in red.
-
-        Args:
-            batches: Validation batches by default.
-            n: Images to show, at most a batch.
-            class_names: Names to write for the classes.
-            folder: Where `results.png` goes; the output directory by default.
-        """
-        chosen = self._validation(batches)
-        x, y = peek_batch(chosen)
-        preds = self.get_preds([(x, y)])
-        return show_results(
-            chosen, x, y, preds, n=n, class_names=class_names, folder=folder
-        )
-
-    def summary(self, x: TensorTree | None = None) -> ModelSummary:
-        """Every layer, seen with inputs x or the first batch; see `ModelSummary`."""
-        if x is None:
-            x, _ = peek_batch(self.data.train)
-        x = self.placement.place_inputs(self.model, x)
-        return summarise_model(self.model, x)
-
-    # Files.
-
-    def save(self, path: str | Path, config: Mapping[str, Any] | None = None) -> Path:
-        """Write weights, optimizer and history; see `save_checkpoint`."""
-        return save_learner(self, path, config)
-
-    def load(self, path: str | Path) -> dict[str, Any]:
-        """Load what `save` wrote, or weights alone; returns the file's config."""
-        return load_learner(self, path)
-
     # Machinery.
 
     @contextmanager
@@ -406,12 +308,6 @@ class Learner(EventSender):
             self.training = False
             self.model.eval()
 
-    def _validation(self, batches: Iterable[Any] | None) -> Iterable[Any]:
-        chosen = self.data.valid if batches is None else batches
-        if chosen is None:
-            raise ValueError("the Learner has no validation batches; pass some")
-        return chosen
-
     def _start_pass(self, name: str, batches: Iterable[Any]) -> None:
         self.training = name == "train"
         self.model.train(self.training)
@@ -420,17 +316,3 @@ class Learner(EventSender):
         self.n_batches = batch_count(batches)
         if self.training:
             set_batch_epoch(batches, self.epochs_done)
-
-    def _pass_row(self, prefix: str) -> dict[str, float]:
-        row = {f"{prefix or 'valid_'}loss": self.meter.mean_loss()}
-        return row | {f"{prefix}{k}": v for k, v in self.meter.result().items()}
-
-    def _collect(
-        self,
-        batches: Iterable[Any] | None,
-        collector: PredictionCollector,
-        *others: Callback,
-    ) -> tuple[TensorTree, TensorTree, TensorTree]:
-        with self._with_callbacks([collector, *others]):
-            self.validate(batches)
-        return collector.joined()
