@@ -2,7 +2,7 @@
 
     python benchmarks/training_speed.py [--device auto] [--rounds 5]
 
-Three questions, on pixels that are drawn at random (speed does not depend on them):
+Four questions, on pixels that are drawn at random (speed does not depend on them):
 
 loop      What does the loop cost? A linear layer, batches of 128 resident on the
           device, 468 steps: a plain PyTorch loop, ours, and fastai and Lightning where
@@ -11,6 +11,9 @@ pipeline  What do resident batches save? The classic notebook loop (a Dataset of
           images with ToTensor, RandomRotation and RandomAffine in a DataLoader) and
           ours with the same augmentation, each with the same small network.
 augment   How many images a second can be warped, each with its own draw?
+compile   What do torch.compile and CUDA graphs add to resident batches, and how much of
+          the time is the device busy? On a GPU; elsewhere with --compile, which takes
+          some minutes, without graphs and without the share.
 
 Contestants run in turn (A B C A B C ...), so that a drift of the machine's speed meets
 all of them; the median of the rounds counts. On a CPU it is the time of the process on
@@ -37,6 +40,7 @@ from kaggle_kit.augment import RandomAffine
 from kaggle_kit.batches import DeviceBatches
 from kaggle_kit.device import choose_device
 from kaggle_kit.learner import Learner
+from kaggle_kit.models import DigitResNet
 
 BATCH, IMAGES = 128, 60_000
 Contestant = Callable[[], float]
@@ -281,12 +285,57 @@ def augment_question(device: torch.device, rounds: int) -> None:
     print(f"  {10 * len(x) / value:.0f} images/s on {device}")
 
 
+def busy_share(run: Contestant) -> float:
+    """Share of the time in which the GPU computes."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profiler:
+        seconds = run()
+    events = profiler.key_averages()
+    return sum(event.self_device_time_total for event in events) / 1e6 / seconds
+
+
+def compile_question(device: torch.device, rounds: int, n_images: int) -> None:
+    """Epochs a second of one network as it is, compiled, and as CUDA graphs."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (n_images, 28, 28), dtype=np.uint8)
+    resident = DeviceBatches(
+        images,
+        random.integers(0, 10, n_images),
+        batch_size=512,
+        device=device,
+        mean=0.5,
+        std=0.29,
+        augment=RandomAffine(rotate=12, translate=0.1, zoom=0.1),
+        shuffle=True,
+        drop_last=True,
+    )
+    cuda = device.type == "cuda"
+    # Each compiles once, in the round that does not count.
+    models = {
+        "as it is": DigitResNet(),
+        "torch.compile": torch.compile(DigitResNet()),
+    }
+    if cuda:
+        models["CUDA graphs"] = torch.compile(DigitResNet(), mode="reduce-overhead")
+    runs = {
+        name: lambda model=model: our_epoch(model, resident, device)
+        for name, model in models.items()
+    }
+    print(f"compile: DigitResNet, {n_images} images in batches of 512")
+    seconds = race(runs, rounds)
+    for name, value in seconds.items():
+        busy = f"  device busy {busy_share(runs[name]):4.0%}" if cuda else ""
+        ratio = seconds["as it is"] / value
+        print(f"  {name:16} {1 / value:7.2f} epochs/s  {ratio:5.2f} times{busy}")
+
+
 def main() -> None:
     """Read the options and ask the questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=4096, help="of the pipelines")
+    parser.add_argument("--compile", action="store_true", help="ask it on a CPU too")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of the frameworks, about missing workers
@@ -295,6 +344,9 @@ def main() -> None:
     loop_question(device, args.rounds)
     pipeline_question(device, args.rounds, args.images)
     augment_question(device, args.rounds)
+    if args.compile or device.type == "cuda":
+        n_images = IMAGES if device.type == "cuda" else args.images
+        compile_question(device, args.rounds, n_images)
 
 
 if __name__ == "__main__":
