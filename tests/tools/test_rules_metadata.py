@@ -1,4 +1,4 @@
-"""M01-M12: kernel-metadata.json, its sources, and the file that is sent."""
+"""M01-M13: kernel-metadata.json, its sources, and the file that is sent."""
 
 import json
 
@@ -42,6 +42,12 @@ TRIPS = [
     ("M10", {"gpu": True}, "'gpu'"),
     ("M11", {"kernel_type": "py"}, "must be 'script' or 'notebook'"),
     ("M12", {"docker_image": "gcr.io/kaggle-images/python-3.13:x"}, "is py3.13"),
+    ("M13", {"language": "r"}, "language must be 'python'"),
+    ("M13", {"language": "Python"}, "got 'Python'"),
+    ("M13", {"keywords": "vision"}, "keywords must be a list of texts: got 'vision'"),
+    ("M13", {"keywords": ["vision", 3]}, "must be a list of texts"),
+    ("M13", {"docker_image_pinning_type": "newest"}, "'original' or 'latest'"),
+    ("M13", {"id_no": "123"}, "id_no must be a whole number, or left out: got '123'"),
 ]
 PASSES = [
     ("M01", {}),
@@ -64,6 +70,8 @@ PASSES = [
     ("M11", {}),
     ("M12", {"docker_image": "gcr.io/kaggle-images/python:v170"}),
     ("M12", {"docker_image": "gcr.io/kaggle-images/python@sha256:0123"}),
+    ("M13", {"language": "python", "keywords": ["computer vision"], "id_no": 12}),
+    ("M13", {"docker_image_pinning_type": "original"}),
 ]
 
 

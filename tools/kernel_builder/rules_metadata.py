@@ -1,4 +1,4 @@
-"""M01-M12 but for the sources: kernel-metadata.json and the file that is sent.
+"""M01-M13 but for the sources: kernel-metadata.json and the file that is sent.
 
 P01-P03 need calls of the client: here are their messages, for the rooms that call.
 """
@@ -268,6 +268,31 @@ def _kernelspec(subject: Subject) -> Iterator[Finding]:
         )
 
 
+def check_values(subject: Subject) -> Iterator[Finding]:
+    """M13: values that the client refuses at the push, some without a word why."""
+    raw = raw_metadata(subject)
+    keywords, number = raw.get("keywords", []), raw.get("id_no", 0)
+    good = {
+        "language": raw.get("language", "python") == "python",
+        "keywords": isinstance(keywords, list)
+        and all(isinstance(word, str) for word in keywords),
+        "docker_image_pinning_type": raw.get("docker_image_pinning_type")
+        in (None, "original", "latest"),
+        "id_no": number is None or type(number) is int,
+    }
+    wanted = {
+        "language": "'python': no other language is built",
+        "keywords": "a list of texts",
+        "docker_image_pinning_type": "'original' or 'latest', or left out",
+        "id_no": "a whole number, or left out",
+    }
+    for key in wanted:
+        if not good[key]:
+            yield subject.in_metadata(
+                "M13", "error", key, f"{key} must be {wanted[key]}: got {raw[key]!r}"
+            )
+
+
 def check_image(subject: Subject) -> Iterator[Finding]:
     """M12: a pinned image with another Python than the profile's."""
     image = raw_metadata(subject).get("docker_image")
@@ -339,4 +364,5 @@ RULES: Final = (
     Rule("M10", "warning", "unknown metadata key", check_keys),
     Rule("M11", "error", "kernel_type does not fit the file", check_type),
     Rule("M12", "warning", "pinned image has another Python", check_image),
+    Rule("M13", "error", "value of the wrong kind", check_values),
 )
