@@ -5,6 +5,8 @@ import pytest
 from stand_in.fixtures import Desk
 from stand_in.server import StandIn
 
+from kernel_builder.files import locked
+
 
 @pytest.fixture
 def pushed(desk: Desk, kaggle: StandIn) -> Desk:
@@ -97,6 +99,29 @@ def test_rules_that_were_not_accepted(pushed: Desk, kaggle: StandIn):
     result = pushed.run("submit", "-m", "x")
     assert result.code == 5
     assert "https://www.kaggle.com/competitions/digits/rules" in result.err
+
+
+def test_two_submits_at_the_same_moment_spend_one_submission(
+    pushed: Desk, kaggle: StandIn
+):
+    kaggle.slow["CreateSubmission"] = 2.0
+    command = ["submit", str(pushed.kernel), *pushed.options, "-m", "x"]
+    both = [pushed.start(*command) for _ in range(2)]
+    texts = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], texts
+    assert len(kaggle.asked("CreateSubmission")) == 1
+    assert sum("was handed in already (ref" in text for text in texts) == 1
+
+
+def test_a_submit_does_not_wait_for_another_beyond_its_deadline(
+    pushed: Desk, kaggle: StandIn
+):
+    with locked(pushed.runs / ".submit-lock", lambda: None):
+        result = pushed.run("submit", "-m", "x", "--deadline", "0.02")
+    assert result.code == 7
+    assert "another `submit` of this kernel is under way: waiting for it" in result.out
+    assert "kernels/my-kernel: another `submit` of this kernel is under" in result.err
+    assert kaggle.asked("CreateSubmission") == []
 
 
 def test_a_lost_answer_is_found_in_the_list_and_nothing_sent_twice(

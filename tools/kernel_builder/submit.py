@@ -24,7 +24,7 @@ from kernel_builder.remote import (
 )
 from kernel_builder.retrying import backoff, span
 from kernel_builder.runs import record_event
-from kernel_builder.submitting import NAME, broken_off, hand_in
+from kernel_builder.submitting import NAME, broken_off, hand_in, one_at_a_time
 from kernel_builder.watching import look_once, still_running
 
 LONGEST_POLL = 60.0
@@ -51,21 +51,28 @@ def run(args: argparse.Namespace, log: Callable[[str], None] = print) -> int:
     with open_client(args) as client:
         # Whatever the metadata says: what is handed in must be able to score.
         located = replace(locate_run(args, client, patience), needs_submission=True)
-        competition = args.competition or located.run.competition
-        if not competition:
-            raise UsageError("no competition in the metadata; name it: --competition X")
-        code = is_code_competition(client, competition, patience, args)
-        if code:
-            _refuse_internet(located)
-            _require_version(located)
-        ref = (
-            None if args.again else made_before(client, located, competition, patience)
-        )
-        if ref is None:
-            ref = submit_result(client, located, competition, code, args, patience)
+        with one_at_a_time(located, patience) as located:
+            ref = hand_in_once(client, located, args, patience)
         if not args.no_wait:
             await_score(client, located, ref, patience)
     return 0
+
+
+def hand_in_once(
+    client: KaggleClient, located: Located, args: argparse.Namespace, patience: Patience
+) -> int:
+    """Submit the run, unless that was done before; the submission's reference."""
+    competition = args.competition or located.run.competition
+    if not competition:
+        raise UsageError("no competition in the metadata; name it: --competition X")
+    code = is_code_competition(client, competition, patience, args)
+    if code:
+        _refuse_internet(located)
+        _require_version(located)
+    ref = None if args.again else made_before(client, located, competition, patience)
+    if ref is None:
+        ref = submit_result(client, located, competition, code, args, patience)
+    return ref
 
 
 def made_before(

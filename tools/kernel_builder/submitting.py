@@ -5,14 +5,18 @@ before it is sent: when the answer was lost, or the tool was killed, Kaggle's ow
 tells whether the submission was made.
 """
 
+import contextlib
 import itertools
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kernel_builder.asking import LONGEST_DELAY, Patience, ask
 from kernel_builder.client import CallError, KaggleClient, as_error
-from kernel_builder.errors import NetworkFailed, PushRefused
+from kernel_builder.errors import NetworkFailed, PushRefused, TimedOut
+from kernel_builder.files import locked
 from kernel_builder.remote import Located
 from kernel_builder.retrying import backoff, span
 from kernel_builder.runs import read_runs, record_event
@@ -24,6 +28,35 @@ UPLOAD_FAILED = "Could not submit to competition"
 CREATE = ("CreateSubmission", "CreateCodeSubmission")
 # Clocks differ by a little; a submission is told by its own message as well.
 CLOCK_SECONDS = 120.0
+LOCK_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def one_at_a_time(located: Located, patience: Patience) -> Iterator[Located]:
+    """Let one process at a time hand in runs of a kernel; the run as it is by then.
+
+    Raises:
+        TimedOut: another one is still at it when the deadline passes.
+    """
+    folder = located.runs_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        if patience.deadline.passed:
+            raise TimedOut(
+                f"{located.shown}: another `submit` of this kernel is under way; see "
+                "`runs` before you try again"
+            )
+        if not said:
+            patience.log("another `submit` of this kernel is under way: waiting for it")
+        said = True
+        patience.pause(LOCK_SECONDS)
+
+    with locked(folder / ".submit-lock", wait):
+        known = {run.run_id: run for run in read_runs(located.project.root)}
+        yield replace(located, run=known.get(located.run.run_id, located.run))
 
 
 def broken_off(
