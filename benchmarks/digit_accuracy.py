@@ -1,12 +1,15 @@
-"""Test accuracy of the digit kernel on the 42,000 / 28,000 analogue, over seeds.
+"""Test accuracy of a digit kernel on 42,000 / 28,000 analogues, over splits and seeds.
 
     python benchmarks/make_digit_recognizer.py --idx IDX --out DIR --seed 0
     python benchmarks/digit_accuracy.py --data DIR --seeds 1 2 3
+    python benchmarks/digit_accuracy.py --data DIR1 DIR2 DIR3 --seeds 1 \\
+        --kernel digit_ensemble
 
-Runs `kernels/digit_recognizer/kernel.py` once per seed (a seed also chooses the rows
-that validate), scores each submission with the labels that were kept aside, and prints
-every run, the mean and the spread. The labels are read only here, after all runs have
-ended. A finished seed is not run again.
+Runs the kernel once per split and seed (a seed also chooses the rows that validate),
+scores each submission with the labels that were kept aside, and prints every run, the
+mean and the spread. The labels are read only here, after all runs have ended. A
+finished run is not repeated; what this program does not know is passed on to the
+kernel.
 """
 
 import argparse
@@ -19,19 +22,20 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-KERNEL = REPOSITORY / "kernels" / "digit_recognizer" / "kernel.py"
+KERNELS = ("digit_recognizer", "digit_ensemble")
 COMPETITION = "digit-recognizer"
 
 
-def train(data: Path, out: Path, seed: int, options: list[str]) -> None:
-    """Run the kernel, unless its submission of this seed is there already."""
+def train(kernel: str, data: Path, out: Path, seed: int, options: list[str]) -> None:
+    """Run the kernel, unless its submission is there already."""
     if (out / "submission.csv").is_file():
-        print(f"seed {seed}: already run, in {out}", flush=True)
+        print(f"{out}: run already", flush=True)
         return
-    command = [sys.executable, str(KERNEL), "--input", str(data), "--output", str(out)]
+    program = REPOSITORY / "kernels" / kernel / "kernel.py"
+    command = [sys.executable, str(program), "--input", str(data), "--output", str(out)]
     start = time.perf_counter()
     subprocess.run([*command, "--seed", str(seed), *options], check=True)
-    print(f"seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"{out}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def read_answers(path: Path) -> dict[str, str]:
@@ -42,25 +46,42 @@ def read_answers(path: Path) -> dict[str, str]:
         return {row[0]: row[1] for row in rows}
 
 
+def test_accuracy(data: Path, out: Path) -> float:
+    """Share of the answers that are right."""
+    truth = read_answers(data / "held_out" / COMPETITION / "test_labels.csv")
+    answers = read_answers(out / "submission.csv")
+    return sum(answers[i] == truth[i] for i in truth) / len(truth)
+
+
 def main() -> None:
-    """Train every seed, then score all of them."""
+    """Train every seed on every split, then score all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data", type=Path, required=True, help="what make_digit_recognizer.py wrote"
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="splits that make_digit_recognizer.py wrote",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--kernel", choices=KERNELS, default=KERNELS[0])
     parser.add_argument("--out", type=Path, default=Path("out/digit_accuracy"))
     args, options = parser.parse_known_args()
-    folders = {seed: args.out / f"seed_{seed}" for seed in args.seeds}
-    for seed, folder in folders.items():
-        train(args.data / COMPETITION, folder, seed, options)
-    truth = read_answers(args.data / "held_out" / COMPETITION / "test_labels.csv")
+    runs = {
+        (data, seed): args.out / args.kernel / data.name / f"seed_{seed}"
+        for data in args.data
+        for seed in args.seeds
+    }
+    if len(set(runs.values())) < len(runs):
+        parser.error("two splits have the same folder name, or a seed is there twice")
+    for (data, seed), out in runs.items():
+        train(args.kernel, data / COMPETITION, out, seed, options)
     scores = []
-    for seed, folder in folders.items():
-        answers = read_answers(folder / "submission.csv")
-        scores.append(sum(answers[i] == truth[i] for i in truth) / len(truth))
-        valid = json.loads((folder / "scores.json").read_text())["valid_accuracy"]
-        print(f"seed {seed}: test {scores[-1]:.4%}, validation {valid:.4%}")
+    for (data, seed), out in runs.items():
+        scores.append(test_accuracy(data, out))
+        kept = json.loads((out / "scores.json").read_text())
+        seen = kept.get("valid_accuracy", kept.get("oof_accuracy"))
+        print(f"{data.name}, seed {seed}: test {scores[-1]:.4%}, validation {seen:.4%}")
     spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
     print(f"mean of {len(scores)}: {statistics.mean(scores):.4%}, sd {spread:.4%}")
 

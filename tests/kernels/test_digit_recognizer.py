@@ -12,9 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
-from sklearn.datasets import load_digits
 
-from kaggle_kit.preprocess import write_pixel_csv
 from kernel_builder.cli import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,25 +21,6 @@ PLOTS = {
     *("class_histogram.png", "samples.png", "batch.png", "history.png"),
     *("confusion.png", "top_losses.png"),
 }
-
-
-@pytest.fixture(scope="module")
-def competition(tmp_path_factory):
-    """300 training and 60 test rows of real digits, in Kaggle's CSV form."""
-    folder = tmp_path_factory.mktemp("input") / "digit-recognizer"
-    folder.mkdir()
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    write_pixel_csv(folder / "train.csv", images[:300], digits.target[:300])
-    write_pixel_csv(folder / "test.csv", images[300:360])
-    with (folder / "sample_submission.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [("ImageId", "Label"), *((i, 0) for i in range(1, 61))]
-        )
-    (folder.parent / "truth.json").write_text(
-        json.dumps(digits.target[300:360].tolist())
-    )
-    return folder
 
 
 def run(command, folder):
