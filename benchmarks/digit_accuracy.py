@@ -2,8 +2,7 @@
 
     python benchmarks/make_digit_recognizer.py --idx IDX --out DIR --seed 0
     python benchmarks/digit_accuracy.py --data DIR --seeds 1 2 3
-    python benchmarks/digit_accuracy.py --data DIR1 DIR2 DIR3 --seeds 1 \\
-        --kernel digit_ensemble
+    python benchmarks/digit_accuracy.py --data A B C --seeds 1 --kernel digit_ensemble
 
 Runs the kernel once per split and seed (a seed also chooses the rows that validate),
 scores each submission with the labels that were kept aside, and prints every run, the
@@ -67,17 +66,17 @@ def main() -> None:
     parser.add_argument("--kernel", choices=KERNELS, default=KERNELS[0])
     parser.add_argument("--out", type=Path, default=Path("out/digit_accuracy"))
     args, options = parser.parse_known_args()
-    runs = {
-        (data, seed): args.out / args.kernel / data.name / f"seed_{seed}"
+    runs = [
+        (data, seed, args.out / args.kernel / data.name / f"seed_{seed}")
         for data in args.data
         for seed in args.seeds
-    }
-    if len(set(runs.values())) < len(runs):
+    ]
+    if len({out for _, _, out in runs}) < len(runs):
         parser.error("two splits have the same folder name, or a seed is there twice")
-    for (data, seed), out in runs.items():
+    for data, seed, out in runs:
         train(args.kernel, data / COMPETITION, out, seed, options)
     scores = []
-    for (data, seed), out in runs.items():
+    for data, seed, out in runs:
         scores.append(test_accuracy(data, out))
         kept = json.loads((out / "scores.json").read_text())
         seen = kept.get("valid_accuracy", kept.get("oof_accuracy"))
