@@ -19,7 +19,7 @@ from kernel_builder.rules import CLIENT_RULES, RULES
 
 ROOT = Path(__file__).parents[2]
 TABLES = {
-    **dict.fromkeys((f"M{n:02}" for n in (1, 2, 3, 4, 5, 7, 9, 11)), "error"),
+    **dict.fromkeys((f"M{n:02}" for n in (1, 2, 3, 4, 5, 7, 9, 11, 13)), "error"),
     **dict.fromkeys((f"M{n:02}" for n in (6, 8, 10, 12)), "warning"),
     **dict.fromkeys(
         (f"S{n:02}" for n in (1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 22, 25, 29)),
