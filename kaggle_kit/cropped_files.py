@@ -72,7 +72,8 @@ def crop_in_place(
 ) -> CropResult:
     """Crop images into their own memory: afterwards it holds the crops.
 
-    As fast as `crop_resize` into memory that was used before, without needing any.
+    As fast as `crop_resize` into memory that was used before, but needs room for the
+    first crops only.
 
     Args:
         images: (N, H, W) uint8 in one piece; they are lost.
