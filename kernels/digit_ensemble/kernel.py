@@ -57,6 +57,7 @@ class CFG:
     label_smoothing: float = 0.05
     ema_decay: float = 0.999
     widths: tuple[int, ...] = (32, 64, 128)
+    blocks: tuple[int, ...] = (2, 2)
 
 
 started = time.monotonic()
@@ -101,7 +102,10 @@ def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictio
     valid_batches = batches(images[valid], labels[valid])
     learner = Learner(
         model=DigitResNet(
-            int(labels.max()) + 1, images.shape[1:], widths=tuple(cfg.widths)
+            int(labels.max()) + 1,
+            images.shape[1:],
+            widths=tuple(cfg.widths),
+            blocks=tuple(cfg.blocks),
         ),
         data=(train_batches, valid_batches),
         loss=nn.CrossEntropyLoss(label_smoothing=cfg.label_smoothing),

@@ -27,6 +27,7 @@ from kaggle_kit.models import DigitResNet
 from kaggle_kit.optimizers import no_decay_groups
 from kaggle_kit.paths import find_input, output_dir
 from kaggle_kit.plots import plot_class_histogram, plot_confusion, plot_history
+from kaggle_kit.precision import MixedPrecision
 from kaggle_kit.preprocess import image_stats, read_pixel_csv
 from kaggle_kit.seeding import seed_everything
 from kaggle_kit.submission import write_submission
@@ -45,7 +46,7 @@ class CFG:
     seed: int = 42
     n_fold: int = 10
     fold: int = 0  # the fold that validates
-    epochs: int = 15
+    epochs: int = 30
     batch_size: int = 128
     lr: float = 6e-3
     weight_decay: float = 0.01
@@ -77,27 +78,27 @@ show_images(images, labels, folder=out)
 
 # %% [markdown]
 # ## Training
-# Rotation, shift and zoom, each image by its own draw; the weights that are validated
-# and kept are a moving average. Reported is the last epoch, not the luckiest one.
+# Rotation, shift, zoom and shear, each image by its own draw; the weights that are
+# validated and kept are a moving average. Reported is the last epoch, not the luckiest.
 
 # %%
 batches = partial(
     DeviceBatches, batch_size=cfg.batch_size, device=device, mean=mean, std=std
 )
-warp = RandomAffine(rotate=12, translate=0.1, zoom=0.1)
+warp = RandomAffine(rotate=15, translate=0.12, zoom=0.15, shear=8)
 train_batches = batches(
     images[~valid], labels[~valid], augment=warp, shuffle=True, seed=cfg.seed
 )
 valid_batches = batches(images[valid], labels[valid])
 show_batch(train_batches, folder=out)
 learner = Learner(
-    model=DigitResNet(n_classes=int(labels.max()) + 1, image_size=images.shape[1:]),
+    model=DigitResNet(int(labels.max()) + 1, images.shape[1:], blocks=(2, 2)),
     data=(train_batches, valid_batches),
     loss=nn.CrossEntropyLoss(label_smoothing=cfg.label_smoothing),
     metrics=[accuracy],
     lr=cfg.lr,
     splitter=no_decay_groups,
-    callbacks=[ModelEma(cfg.ema_decay)],
+    callbacks=[ModelEma(cfg.ema_decay), MixedPrecision()],
     device=device,
 )
 unrelated = {"input", "output", "force"}  # these do not change the weights
