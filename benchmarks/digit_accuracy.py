@@ -8,21 +8,22 @@ Runs the kernel once per split and seed (a seed also chooses the rows that valid
 scores each submission with the labels that were kept aside, and prints every run, the
 mean and the spread. The labels are read only here, after all runs have ended. A
 finished run is not repeated; what this program does not know is passed on to the
-kernel.
+kernel. With `--results FOLDER` the logs and a `summary.json` go there.
 """
 
 import argparse
 import csv
 import json
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from kept_runs import REPOSITORY, keep, report
+
 KERNELS = ("digit_recognizer", "digit_ensemble")
 COMPETITION = "digit-recognizer"
+FIGURES = ("test", "validation")
 
 
 def train(kernel: str, data: Path, out: Path, seed: int, options: list[str]) -> None:
@@ -65,24 +66,39 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--kernel", choices=KERNELS, default=KERNELS[0])
     parser.add_argument("--out", type=Path, default=Path("out/digit_accuracy"))
+    parser.add_argument("--results", type=Path, help="keep logs and scores here")
     args, options = parser.parse_known_args()
-    runs = [
-        (data, seed, args.out / args.kernel / data.name / f"seed_{seed}")
+    folders = {
+        (data, seed): args.out / args.kernel / data.name / f"seed_{seed}"
         for data in args.data
         for seed in args.seeds
-    ]
-    if len({out for _, _, out in runs}) < len(runs):
+    }
+    names = {run: f"{run[0].name}_seed_{run[1]}" for run in folders}
+    if len(set(names.values())) < len(args.data) * len(args.seeds):
         parser.error("two splits have the same folder name, or a seed is there twice")
-    for data, seed, out in runs:
+    for (data, seed), out in folders.items():
         train(args.kernel, data / COMPETITION, out, seed, options)
-    scores = []
-    for data, seed, out in runs:
-        scores.append(test_accuracy(data, out))
+    runs, logs = {}, {}
+    for run, out in folders.items():
         kept = json.loads((out / "scores.json").read_text())
-        seen = kept.get("valid_accuracy", kept.get("oof_accuracy"))
-        print(f"{data.name}, seed {seed}: test {scores[-1]:.4%}, validation {seen:.4%}")
-    spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    print(f"mean of {len(scores)}: {statistics.mean(scores):.4%}, sd {spread:.4%}")
+        validation = kept.get("valid_accuracy", kept.get("oof_accuracy"))
+        scores = {"test": test_accuracy(run[0], out), "validation": validation}
+        runs[names[run]] = scores
+        for log in (*out.glob("history.csv"), *out.glob("log_fold*.csv")):
+            logs[f"{names[run]}_{log.name}"] = log
+    report(runs, FIGURES)
+    if args.results:
+        splits = ["--data", *(data.name for data in args.data)]
+        seeds = ["--seeds", *map(str, args.seeds), "--kernel", args.kernel]
+        program = ["python", "benchmarks/digit_accuracy.py"]
+        keep(
+            args.results,
+            [*program, *splits, *seeds, *options],
+            f"kernels/{args.kernel}",
+            runs,
+            FIGURES,
+            logs,
+        )
 
 
 if __name__ == "__main__":

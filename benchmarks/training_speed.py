@@ -27,7 +27,7 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -39,8 +39,10 @@ from torchvision import transforms
 from kaggle_kit.augment import RandomAffine
 from kaggle_kit.batches import DeviceBatches
 from kaggle_kit.device import choose_device
+from kaggle_kit.events import Callback
 from kaggle_kit.learner import Learner
 from kaggle_kit.models import DigitResNet
+from kaggle_kit.precision import MixedPrecision
 
 BATCH, IMAGES = 128, 60_000
 Contestant = Callable[[], float]
@@ -122,7 +124,12 @@ def plain_epoch(model: nn.Module, batches: object, device: torch.device) -> floa
     return stopwatch(device) - start
 
 
-def our_epoch(model: nn.Module, batches: object, device: torch.device) -> float:
+def our_epoch(
+    model: nn.Module,
+    batches: object,
+    device: torch.device,
+    callbacks: Sequence[Callback] = (),
+) -> float:
     """Seconds of one epoch of the Learner."""
     learner = Learner(
         model,
@@ -130,6 +137,7 @@ def our_epoch(model: nn.Module, batches: object, device: torch.device) -> float:
         nn.CrossEntropyLoss(),
         optimizer=torch.optim.SGD,
         lr=0.01,
+        callbacks=callbacks,
         device=device,
         log=lambda line: None,
     )
@@ -260,12 +268,15 @@ def pipeline_question(device: torch.device, rounds: int, n_images: int) -> None:
             {
                 "classic notebook": lambda m=make: plain_epoch(m(), loader, device),
                 "kaggle_kit": lambda m=make: our_epoch(m(), resident, device),
+                "kaggle_kit, MixedPrecision": lambda m=make: our_epoch(
+                    m(), resident, device, [MixedPrecision()]
+                ),
             },
             rounds,
         )
         for name, value in seconds.items():
             ratio = seconds["classic notebook"] / value
-            print(f"  {name:16} {n_images / value:9.0f} images/s  {ratio:5.1f} times")
+            print(f"  {name:26} {n_images / value:9.0f} images/s  {ratio:5.1f} times")
 
 
 def augment_question(device: torch.device, rounds: int) -> None:

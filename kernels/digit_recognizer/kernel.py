@@ -29,6 +29,7 @@ from kaggle_kit.paths import find_input, output_dir
 from kaggle_kit.plots import plot_class_histogram, plot_confusion, plot_history
 from kaggle_kit.precision import MixedPrecision
 from kaggle_kit.preprocess import image_stats, read_pixel_csv
+from kaggle_kit.records import CSVLogger
 from kaggle_kit.seeding import seed_everything
 from kaggle_kit.submission import write_submission
 
@@ -98,7 +99,11 @@ learner = Learner(
     metrics=[accuracy],
     lr=cfg.lr,
     splitter=no_decay_groups,
-    callbacks=[ModelEma(cfg.ema_decay), MixedPrecision()],
+    callbacks=[
+        ModelEma(cfg.ema_decay),
+        MixedPrecision(),
+        CSVLogger(out / "history.csv"),
+    ],
     device=device,
 )
 unrelated = {"input", "output", "force"}  # these do not change the weights
