@@ -46,7 +46,7 @@ def test_the_script_trains_and_leaves_everything_in_its_output_folder(
     folder, result = unbuilt
     assert {path.name for path in folder.glob("*.png")} == PLOTS
     epochs = [line for line in result.stdout.splitlines() if line.startswith("epoch")]
-    assert len(epochs) == 15
+    assert len(epochs) == 30
     truth = json.loads((competition.parent / "truth.json").read_text())
     with (folder / "submission.csv").open() as file:
         labels = [int(row["Label"]) for row in csv.DictReader(file)]
@@ -65,7 +65,7 @@ def test_a_second_run_reuses_the_checkpoint_and_another_seed_refuses_it(
     command += ["--output", str(folder)]
     again = run(command, folder)
     assert again.returncode == 0, again.stderr
-    assert "(15 epochs), not trained again" in again.stdout
+    assert "(30 epochs), not trained again" in again.stdout
     assert (folder / "submission.csv").read_bytes() == before
     other = run([*command, "--seed", "7"], folder)
     assert other.returncode == 1
