@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from textwrap import dedent
 
-from kernel_builder.findings import Finding
-from kernel_builder.preflight import run_checks
+from kernel_builder.check.findings import Finding
+from kernel_builder.check.preflight import run_checks
+from kernel_builder.check.rules import RULES
 from kernel_builder.profiles import load_profile
-from kernel_builder.project import load_project
-from kernel_builder.rules import RULES
+from kernel_builder.read.project import load_project
 
 METADATA = {
     "id": "tester/my-kernel",

@@ -3,13 +3,13 @@
 import json
 import textwrap
 
-from kernel_builder import isolation, sandbox
-from kernel_builder.build import Built
-from kernel_builder.emitted import Origin
+from kernel_builder.emit.build import Built
+from kernel_builder.emit.emitted import Origin
+from kernel_builder.emit.source_map import SourceMap
 from kernel_builder.errors import UsageError
-from kernel_builder.project import load_project
-from kernel_builder.rehearsal import RehearsalOptions, rehearse
-from kernel_builder.source_map import SourceMap
+from kernel_builder.read.project import load_project
+from kernel_builder.rehearse import isolation, sandbox
+from kernel_builder.rehearse.rehearsal import RehearsalOptions, rehearse
 
 PYTHON = sandbox.current_python()
 

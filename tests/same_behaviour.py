@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernel_builder.closure import find_closure
-from kernel_builder.embed import emit_embed
-from kernel_builder.emitted import Emitted
-from kernel_builder.project import load_project
+from kernel_builder.emit.embed import emit_embed
+from kernel_builder.emit.emitted import Emitted
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 FOLDER = re.compile(r"[^\s\"'()]*/kaggle-embed-[0-9a-f]{8}-[^/\s\"']+/")
 

@@ -13,8 +13,9 @@ from typing import ClassVar
 
 import pytest
 
-from kernel_builder import cli, remote
-from kernel_builder.client import KaggleClient
+from kernel_builder import cli
+from kernel_builder.remote import shared
+from kernel_builder.remote.client import KaggleClient
 from stand_in.safety import safe_environment
 from stand_in.server import Server, StandIn
 
@@ -188,7 +189,7 @@ def desk(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     if not (client_folders or fresh_clients):
-        monkeypatch.setattr(remote, "KaggleClient", KeptClient)
+        monkeypatch.setattr(shared, "KaggleClient", KeptClient)
     folder = tmp_path / "repository"
     (folder / ".git").mkdir(parents=True)
     monkeypatch.chdir(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rehearsing import as_built, write_kernel
 
-from kernel_builder.rehearsal import RehearsalOptions, rehearse
+from kernel_builder.rehearse.rehearsal import RehearsalOptions, rehearse
 
 
 @dataclass

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_builder.asking import Patience, ask
-from kernel_builder.client import CallError
-from kernel_builder.retrying import Deadline, backoff, span
-from kernel_builder.spinner import ERASE, Spinner
+from kernel_builder.remote.asking import Patience, ask
+from kernel_builder.remote.client import CallError
+from kernel_builder.remote.retrying import Deadline, backoff, span
+from kernel_builder.remote.spinner import ERASE, Spinner
 
 
 class Clock:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kernel_builder.build import build, check_fresh
 from kernel_builder.cli import main
+from kernel_builder.emit.build import build, check_fresh
 from kernel_builder.errors import ToolError, UsageError
 from kernel_builder.metadata import load_metadata, normalised
-from kernel_builder.project import load_project, slugify
+from kernel_builder.read.project import load_project, slugify
 
 KERNEL = "from helpers import add\n\nprint(add(1, 2))\n"
 HELPERS = '"""Sums."""\n\n\ndef add(a, b):\n    return a + b\n'

@@ -1,7 +1,7 @@
 """A kernel is cut into notebook cells at its marks, and nowhere else."""
 
-from kernel_builder.cells import assign_docstring, split_cells
-from kernel_builder.emitted import Cell
+from kernel_builder.emit.cells import assign_docstring, split_cells
+from kernel_builder.emit.emitted import Cell
 
 
 def split(text: str) -> list[tuple[str, str, int]]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kernel_builder import __version__, build, cli
+from kernel_builder import __version__, cli
 from kernel_builder.cli import COMMANDS, main
+from kernel_builder.emit import build
 from kernel_builder.errors import ToolError, UsageError
 
 TOOL = Path(__file__).parents[2] / "tools" / "build_kernel.py"

@@ -11,10 +11,10 @@ from stand_in.fixtures import OLDEST, Desk
 from stand_in.safety import DEAD_PROXY, KEY, safe_environment
 from stand_in.server import StandIn
 
-from kernel_builder.client import CallError, KaggleClient, seconds_of
-from kernel_builder.client_setup import client_environment, find_client_python
 from kernel_builder.errors import UsageError
-from kernel_builder.redaction import known_secrets, redact
+from kernel_builder.remote.client import CallError, KaggleClient, seconds_of
+from kernel_builder.remote.client_setup import client_environment, find_client_python
+from kernel_builder.remote.redaction import known_secrets, redact
 
 TOKEN = "KGAT_" + "a1" * 16
 
@@ -40,7 +40,7 @@ def test_a_hung_call_is_killed_and_the_next_one_answered(desk: Desk, kaggle: Sta
 def test_the_client_ends_with_the_tool_even_in_a_hung_call(desk: Desk, kaggle: StandIn):
     kaggle.fail("GetAcceleratorQuotaStatistics", hang=60)
     script = (
-        "import sys\nfrom kernel_builder.client import KaggleClient\n"
+        "import sys\nfrom kernel_builder.remote.client import KaggleClient\n"
         "client = KaggleClient()\nclient._start()\n"
         "print(client._process.pid, flush=True)\nclient.call('quota')\n"
     )
@@ -116,7 +116,7 @@ def test_trouble_with_the_token_is_not_taken_for_a_wrong_one(
 def test_a_server_that_hangs_while_the_client_starts(
     desk: Desk, kaggle: StandIn, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("kernel_builder.client.START_SECONDS", 3.0)
+    monkeypatch.setattr("kernel_builder.remote.client.START_SECONDS", 3.0)
     desk.env["KAGGLE_API_TOKEN"] = TOKEN
     kaggle.fail("IntrospectToken", hang=60, times=9)
     with desk.client(call_timeout=0.5) as client, pytest.raises(CallError) as caught:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from same_behaviour import embed, run, write_project
 
-from kernel_builder.closure import find_closure
-from kernel_builder.companions import Companions, find_companions
-from kernel_builder.embed import emit_embed
+from kernel_builder.emit.embed import emit_embed
 from kernel_builder.errors import ToolError
-from kernel_builder.project import load_project
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.companions import Companions, find_companions
+from kernel_builder.read.project import load_project
 
 BY_NAME = "import importlib\nimportlib.import_module('a' + 'b')\n"
 BY_PLACE = "import os\nprint(os.path.dirname(__file__))\n"

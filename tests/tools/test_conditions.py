@@ -5,12 +5,18 @@ import ast
 import pytest
 from checking import GPU, NOTEBOOK, write_kernel
 
-from kernel_builder.closure import find_closure
-from kernel_builder.preflight import _subject
+from kernel_builder.check.preflight import _subject
+from kernel_builder.check.rules_text import mount_of
+from kernel_builder.check.values import (
+    BESIDE,
+    UNKNOWN,
+    join_paths,
+    on_kaggle,
+    parent_of,
+)
 from kernel_builder.profiles import load_profile
-from kernel_builder.project import load_project
-from kernel_builder.rules_text import mount_of
-from kernel_builder.values import BESIDE, UNKNOWN, join_paths, on_kaggle, parent_of
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 HEAD = """
 import os

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kernel_builder import embed_text, evidence
-from kernel_builder.embed_proof import prove_blocks
-from kernel_builder.embed_text import Literal, quote_bytes, quote_text
+from kernel_builder.emit import embed_text
+from kernel_builder.emit.embed_proof import prove_blocks
+from kernel_builder.emit.embed_text import Literal, quote_bytes, quote_text
 from kernel_builder.errors import ToolError
+from kernel_builder.read import evidence
 
 NASTY = st.text(alphabet=st.sampled_from("'\"\\\nab \r\x00\x0c\u2028é#"), max_size=60)
 

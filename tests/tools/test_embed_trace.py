@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from same_behaviour import run, write_project
 
-from kernel_builder.build import Built, build
-from kernel_builder.project import load_project
-from kernel_builder.source_map import from_json
-from kernel_builder.trace import map_log
+from kernel_builder.emit.build import Built, build
+from kernel_builder.emit.source_map import from_json
+from kernel_builder.emit.trace import map_log
+from kernel_builder.read.project import load_project
 
 FILES = {
     "main.py": """\

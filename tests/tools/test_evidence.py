@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kernel_builder.evidence import config_names
+from kernel_builder.read.evidence import config_names
 
 
 def test_dotted_names_are_found_as_whole_words(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from kernel_builder import flat_seen
-from kernel_builder.build import build
-from kernel_builder.closure import find_closure
-from kernel_builder.flat import plan_flat
-from kernel_builder.flat_reach import make_plan
-from kernel_builder.flat_tables import build_tables
-from kernel_builder.project import load_project
+from kernel_builder.emit import flat_seen
+from kernel_builder.emit.build import build
+from kernel_builder.emit.flat import plan_flat
+from kernel_builder.emit.flat_reach import make_plan
+from kernel_builder.emit.flat_tables import build_tables
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 KIT = Path(__file__).parents[2] / "kaggle_kit"
 MODULES = sorted(path.stem for path in KIT.glob("*.py") if path.stem != "__init__")

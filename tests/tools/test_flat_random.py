@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from random_programs import Programs
 
-from kernel_builder.closure import find_closure
+from kernel_builder.emit.flat import emit_flat
+from kernel_builder.emit.proof import prove
 from kernel_builder.errors import ToolError, UsageError
-from kernel_builder.flat import emit_flat
-from kernel_builder.project import load_project
-from kernel_builder.proof import prove
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 
 def run(text: str, folder: Path | None) -> tuple[str, str]:

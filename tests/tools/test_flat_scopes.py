@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel_builder.flat_scopes import units_of
+from kernel_builder.emit.flat_scopes import units_of
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 # Files of the standard library with every kind of statement in them.

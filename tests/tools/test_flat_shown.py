@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from kernel_builder.closure import find_closure
-from kernel_builder.flat import plan_flat
-from kernel_builder.flat_tables import FlatRefused
-from kernel_builder.project import load_project
+from kernel_builder.emit.flat import plan_flat
+from kernel_builder.emit.flat_tables import FlatRefused
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 # `Box` has no `__repr__`: where one is printed, `<boxes.Box object at ...>` is seen.
 BOXES = """\

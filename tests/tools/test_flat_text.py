@@ -2,11 +2,11 @@ import re
 
 import pytest
 
-from kernel_builder.closure import find_closure
-from kernel_builder.flat import emit_flat
-from kernel_builder.flat_imports import Wanted, format_imports
-from kernel_builder.flat_text import shorten
-from kernel_builder.project import load_project
+from kernel_builder.emit.flat import emit_flat
+from kernel_builder.emit.flat_imports import Wanted, format_imports
+from kernel_builder.emit.flat_text import shorten
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 FILES = {
     "kernel.py": '''\

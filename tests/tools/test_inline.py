@@ -10,7 +10,7 @@ import pytest
 from same_behaviour import embed, write_project
 
 from kernel_builder.errors import UsageError
-from kernel_builder.inline import locate_packages, metadata_files
+from kernel_builder.read.inline import locate_packages, metadata_files
 
 
 @pytest.fixture

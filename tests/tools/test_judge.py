@@ -2,17 +2,17 @@ from dataclasses import replace
 
 import pytest
 
-from kernel_builder.compare import (
+from kernel_builder.profiles import load_profile
+from kernel_builder.rehearse.compare import (
     hidden_answers,
     nondeterminism,
     projection,
     read_answers,
 )
-from kernel_builder.judge import Case, judge
-from kernel_builder.livelog import LiveLog
-from kernel_builder.meters import Limits, Outcome
-from kernel_builder.profiles import load_profile
-from kernel_builder.report import (
+from kernel_builder.rehearse.judge import Case, judge
+from kernel_builder.rehearse.livelog import LiveLog
+from kernel_builder.rehearse.meters import Limits, Outcome
+from kernel_builder.rehearse.report import (
     Check,
     RehearsalReport,
     RunReport,
@@ -20,7 +20,7 @@ from kernel_builder.report import (
     print_report,
     size,
 )
-from kernel_builder.verify import find_sample, verify_submission
+from kernel_builder.rehearse.verify import find_sample, verify_submission
 
 USUAL = Limits.of(load_profile().limits)
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from kernel_builder.closure import find_closure
 from kernel_builder.errors import UsageError
-from kernel_builder.project import load_project
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 
 def closure(folder: Path, files: dict[str, str | bytes]):

@@ -2,7 +2,7 @@ import pytest
 from rehearsing import run_kernel
 
 from kernel_builder.errors import UsageError
-from kernel_builder.mounts import (
+from kernel_builder.rehearse.mounts import (
     Config,
     Source,
     find_sources,

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rehearsing import failed, message_of, run_kernel, write_competition, write_kernel
 
-from kernel_builder import mutate
 from kernel_builder.errors import UsageError
-from kernel_builder.mounts import Config, load_config
-from kernel_builder.tables import read_table
-from kernel_builder.testset import read_test_set
+from kernel_builder.rehearse import mutate
+from kernel_builder.rehearse.mounts import Config, load_config
+from kernel_builder.rehearse.tables import read_table
+from kernel_builder.rehearse.testset import read_test_set
 
 BENGALI = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
 

@@ -14,10 +14,10 @@ from embed_cases import FILES, IMPORTS, LONGER, SOURCES, STATE, WORKERS
 from nbclient import NotebookClient
 from same_behaviour import embed, run, without_places, write_project
 
-from kernel_builder.emitted import Cell, Emitted, Origin
-from kernel_builder.notebook import to_notebook
-from kernel_builder.notebook_ends import _KkCells
-from kernel_builder.notebook_ways import closing_cells, setup_cells
+from kernel_builder.emit.emitted import Cell, Emitted, Origin
+from kernel_builder.emit.notebook import to_notebook
+from kernel_builder.emit.notebook_ends import _KkCells
+from kernel_builder.emit.notebook_ways import closing_cells, setup_cells
 
 STORY: dict[str, str | bytes] = {
     "main.py": '''\

@@ -10,7 +10,7 @@ from stand_in.running import Outcome, log_json, run_source
 from stand_in.server import StandIn, wait_until
 
 from kernel_builder.errors import NetworkFailed
-from kernel_builder.outputs import check_name
+from kernel_builder.remote.outputs import check_name
 
 BIG = bytes(range(256)) * 8000
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from checking import METADATA, check, write_kernel
 
-from kernel_builder import cli, rehearsal
+from kernel_builder import cli
+from kernel_builder.check.preflight import run_checks, stop_on_errors
+from kernel_builder.check.rules import CLIENT_RULES, RULES
 from kernel_builder.errors import CheckFailed, UsageError
-from kernel_builder.preflight import run_checks, stop_on_errors
 from kernel_builder.profiles import load_profile
-from kernel_builder.project import load_project
-from kernel_builder.rules import CLIENT_RULES, RULES
+from kernel_builder.read.project import load_project
+from kernel_builder.rehearse import rehearsal
 
 ROOT = Path(__file__).parents[2]
 TABLES = {

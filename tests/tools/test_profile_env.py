@@ -11,10 +11,10 @@ import pytest
 from rehearsing import failed, run_kernel
 from stand_in.server import wait_until
 
-from kernel_builder import profile_env, rehearsal
 from kernel_builder.errors import UsageError
 from kernel_builder.profiles import load_profile
-from kernel_builder.report import print_report
+from kernel_builder.rehearse import profile_env, rehearsal
+from kernel_builder.rehearse.report import print_report
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 PROFILE = load_profile("kaggle-2026-06-py312")
@@ -144,7 +144,7 @@ def test_a_half_made_environment_is_made_again(quick_base):
 SLOW_PIP = """\
 import sys
 from pathlib import Path
-from kernel_builder import profile_env
+from kernel_builder.rehearse import profile_env
 from test_profile_env import tiny_profile
 
 folder = Path(sys.argv[1])

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kernel_builder.build import build
-from kernel_builder.flat_tables import FlatRefused
-from kernel_builder.project import load_project
+from kernel_builder.emit.build import build
+from kernel_builder.emit.flat_tables import FlatRefused
+from kernel_builder.read.project import load_project
 
 FOLDER = Path(__file__).parents[1] / "projects"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.txt"))

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from kernel_builder.closure import find_closure
-from kernel_builder.emitted import Emitted, Origin
-from kernel_builder.flat import emit_flat
-from kernel_builder.project import load_project
-from kernel_builder.proof import ProofFailed, prove
+from kernel_builder.emit.emitted import Emitted, Origin
+from kernel_builder.emit.flat import emit_flat
+from kernel_builder.emit.proof import ProofFailed, prove
+from kernel_builder.read.closure import find_closure
+from kernel_builder.read.project import load_project
 
 KERNEL = '''\
 """Doc."""

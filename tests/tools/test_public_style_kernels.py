@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from checking import GPU, METADATA, NOTEBOOK, write_kernel
 
-from kernel_builder.preflight import run_checks
+from kernel_builder.check.preflight import run_checks
 from kernel_builder.profiles import load_profile, profile_names
-from kernel_builder.project import load_project
+from kernel_builder.read.project import load_project
 
 FOLDER = Path(__file__).parents[1] / "public_style_kernels"
 # kernel: what its owner would write into the metadata

@@ -18,9 +18,9 @@ from rehearsing import (
     write_kernel,
 )
 
-from kernel_builder import meters
 from kernel_builder.errors import UsageError
-from kernel_builder.report import print_report
+from kernel_builder.rehearse import meters
+from kernel_builder.rehearse.report import print_report
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
@@ -282,7 +282,7 @@ import sys
 sys.path[:0] = {[str(TOOLS), str(TOOLS.parent / "tests")]!r}
 from pathlib import Path
 from rehearsing import RehearsalOptions, as_built, rehearse
-from kernel_builder.rehearsal import printer
+from kernel_builder.rehearse.rehearsal import printer
 options = RehearsalOptions(
     out=Path("out"), echo=printer(sys.stdout), isolation={way!r}
 )

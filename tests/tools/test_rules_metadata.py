@@ -5,13 +5,13 @@ import json
 import pytest
 from checking import GPU, NOTEBOOK, assert_passes, assert_trips, check, write_kernel
 
-from kernel_builder.findings import Finding
-from kernel_builder.profiles import load_profile
-from kernel_builder.rules_metadata import (
+from kernel_builder.check.findings import Finding
+from kernel_builder.check.rules_metadata import (
     dataset_not_ready,
     push_refused,
     quota_short,
 )
+from kernel_builder.profiles import load_profile
 
 # rule: (metadata that trips it, a part of the message)
 TRIPS = [

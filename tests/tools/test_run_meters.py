@@ -8,16 +8,16 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_builder import meters
-from kernel_builder.livelog import LiveLog, _lines
-from kernel_builder.meters import (
+from kernel_builder.rehearse import meters
+from kernel_builder.rehearse.livelog import LiveLog, _lines
+from kernel_builder.rehearse.meters import (
     Process,
     folder_size,
     kill_tree,
     process_tree,
     tree_memory,
 )
-from kernel_builder.runfolder import new_run_folder
+from kernel_builder.rehearse.runfolder import new_run_folder
 
 CHILDREN = """
 import subprocess, sys, time
@@ -176,7 +176,9 @@ def test_a_number_that_another_run_took_is_not_overwritten(tmp_path, monkeypatch
     (tmp_path / "001").mkdir()
     (tmp_path / "001/theirs").write_text("x")
     numbers = iter([0, 1])
-    monkeypatch.setattr("kernel_builder.runfolder._highest", lambda path: next(numbers))
+    monkeypatch.setattr(
+        "kernel_builder.rehearse.runfolder._highest", lambda path: next(numbers)
+    )
 
     assert folder.finish() == tmp_path / "002"
     assert [path.name for path in (tmp_path / "001").iterdir()] == ["theirs"]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_builder import cli
-from kernel_builder.conclude import read_validation, validation_score
 from kernel_builder.errors import UsageError
-from kernel_builder.kernel_log import log_text, owner_of, parse_log, was_cut
-from kernel_builder.runs import (
+from kernel_builder.remote.conclude import read_validation, validation_score
+from kernel_builder.remote.kernel_log import log_text, owner_of, parse_log, was_cut
+from kernel_builder.remote.runs import (
     FILE_NAME,
     Run,
     find_run,
@@ -215,6 +215,6 @@ def test_a_log_that_was_cut_anywhere_keeps_its_beginning(
     "name", ["asking", "conclude", "kernel_log", "retrying", "runs", "redaction"]
 )
 def test_the_examples_in_docstrings_hold(name: str):
-    module = importlib.import_module(f"kernel_builder.{name}")
+    module = importlib.import_module(f"kernel_builder.remote.{name}")
     result = doctest.testmod(module)
     assert result.failed == 0

@@ -17,8 +17,8 @@ from rehearsing import (
     write_kernel,
 )
 
-from kernel_builder import isolation, sandbox
 from kernel_builder.errors import UsageError
+from kernel_builder.rehearse import isolation, sandbox
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -272,7 +272,7 @@ def test_an_editable_install_does_not_make_the_repository_importable(tmp_path):
 import sys
 sys.path[:0] = {[str(REPOSITORY / "tools"), str(REPOSITORY / "tests")]!r}
 from pathlib import Path
-from kernel_builder import sandbox
+from kernel_builder.rehearse import sandbox
 sandbox.packages_from_folders = lambda: ("local_one",)
 from rehearsing import RehearsalOptions, as_built, rehearse
 options = RehearsalOptions(out=Path("out"), submission=False)

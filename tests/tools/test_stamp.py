@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from kernel_builder.build import build
+from kernel_builder.emit.build import build
 from kernel_builder.errors import UsageError
-from kernel_builder.project import load_project
+from kernel_builder.read.project import load_project
 
 KERNEL = '''\
 """Doc."""

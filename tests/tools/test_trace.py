@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from kernel_builder.build import build
 from kernel_builder.cli import main
-from kernel_builder.emitted import Origin
+from kernel_builder.emit.build import build
+from kernel_builder.emit.emitted import Origin
+from kernel_builder.emit.source_map import SourceMap, from_json
+from kernel_builder.emit.trace import log_text, map_log
 from kernel_builder.errors import UsageError
-from kernel_builder.project import load_project
-from kernel_builder.source_map import SourceMap, from_json
-from kernel_builder.trace import log_text, map_log
+from kernel_builder.read.project import load_project
 
 KERNEL = '''\
 """Fail on purpose."""

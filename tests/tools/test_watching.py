@@ -9,8 +9,8 @@ from stand_in.fixtures import GOOD, Desk
 from stand_in.running import Outcome, log_json, run_source
 from stand_in.server import StandIn, wait_until
 
-from kernel_builder import conclude, logs
-from kernel_builder.kernel_log import log_text
+from kernel_builder.remote import conclude, logs
+from kernel_builder.remote.kernel_log import log_text
 
 OLD_FILES = {"submission.csv": b"id,label\n1,0\n2,0\n"}
 OLD_LOG = log_json("kaggle-kit run 20260101-000000-0000 start\nold\n")

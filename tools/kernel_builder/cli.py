@@ -12,19 +12,19 @@ from typing import Final, NoReturn
 from kernel_builder import __version__
 from kernel_builder.errors import ToolError
 
-# command: (the module with `add_arguments` and `run`, what it does)
+# command: (the module in this package with `add_arguments` and `run`, what it does)
 COMMANDS: Final = {
-    "build": ("kernel_builder.build", "make one standalone file of a kernel"),
-    "trace": ("kernel_builder.trace", "explain a traceback or log of a built file"),
-    "check": ("kernel_builder.preflight", "find what Kaggle would refuse"),
-    "rehearse": ("kernel_builder.rehearsal", "run the built file as Kaggle would"),
-    "push": ("kernel_builder.push", "send the kernel to Kaggle and run it"),
-    "wait": ("kernel_builder.wait", "wait for a pushed version to end"),
-    "logs": ("kernel_builder.logs", "print the log of a pushed version"),
-    "fetch": ("kernel_builder.fetch", "download the outputs of a pushed version"),
-    "submit": ("kernel_builder.submit", "hand in a submission"),
-    "doctor": ("kernel_builder.doctor", "check the client and the credentials"),
-    "runs": ("kernel_builder.runs", "list the pushes made from here"),
+    "build": ("emit.build", "make one standalone file of a kernel"),
+    "trace": ("emit.trace", "explain a traceback or log of a built file"),
+    "check": ("check.preflight", "find what Kaggle would refuse"),
+    "rehearse": ("rehearse.rehearsal", "run the built file as Kaggle would"),
+    "push": ("remote.push", "send the kernel to Kaggle and run it"),
+    "wait": ("remote.wait", "wait for a pushed version to end"),
+    "logs": ("remote.logs", "print the log of a pushed version"),
+    "fetch": ("remote.fetch", "download the outputs of a pushed version"),
+    "submit": ("remote.submit", "hand in a submission"),
+    "doctor": ("remote.doctor", "check the client and the credentials"),
+    "runs": ("remote.runs", "list the pushes made from here"),
 }
 PROGRAM: Final = "kaggle-kit"
 # Commands that start no thread and leave nothing to be put away when they end.
@@ -85,7 +85,7 @@ def _run(arguments: list[str]) -> int:
         _top_parser().parse_args(arguments or ["--help"])
         return 2
     # Only the chosen step is imported: `build` never pays for `push`.
-    room = import_module(COMMANDS[command][0])
+    room = import_module(f"kernel_builder.{COMMANDS[command][0]}")
     # To measure the terminal argparse imports archives and compression.
     width = None if {"-h", "--help"} & set(arguments) else 78
     parser = argparse.ArgumentParser(

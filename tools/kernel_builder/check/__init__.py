@@ -1,0 +1,1 @@
+"""What Kaggle would refuse, found in the text before anything runs."""

@@ -1,0 +1,1 @@
+"""Run a built kernel alone, as Kaggle would, and judge what it did."""

@@ -1,0 +1,1 @@
+"""Push to Kaggle, wait, fetch, verify and submit, through the `kaggle` client."""
