@@ -18,7 +18,7 @@ from kernel_builder.profiles import load_profile
 from kernel_builder.read.project import load_project
 from kernel_builder.rehearse import rehearsal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TABLES = {
     **dict.fromkeys((f"M{n:02}" for n in (1, 2, 3, 4, 5, 7, 9, 11, 13)), "error"),
     **dict.fromkeys((f"M{n:02}" for n in (6, 8, 10, 12)), "warning"),

@@ -20,7 +20,7 @@ from rehearsing import (
 from kernel_builder.errors import UsageError
 from kernel_builder.rehearse import isolation, sandbox
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 LOOK_AROUND = """
     import importlib.util, json, os, sys, socket

@@ -9,7 +9,7 @@ from kernel_builder.check.preflight import run_checks
 from kernel_builder.profiles import load_profile, profile_names
 from kernel_builder.read.project import load_project
 
-FOLDER = Path(__file__).parents[1] / "public_style_kernels"
+FOLDER = Path(__file__).parents[2] / "public_style_kernels"
 # kernel: what its owner would write into the metadata
 KERNELS = {
     "torch_cnn_training": {"competition_sources": ["digit-recognizer"], **GPU},

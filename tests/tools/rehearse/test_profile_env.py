@@ -156,7 +156,7 @@ profile_env.profile_python(tiny_profile(), ["tinypkg"], lambda line: None)
 
 def start_and_kill_while_it_installs(folder):
     """A tool that is killed outright in an installation which goes on alone."""
-    rooms = (Path(__file__).parents[2] / "tools", *Path(__file__).parents[:2])
+    rooms = (Path(__file__).parents[3] / "tools", *Path(__file__).parents[:3])
     env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, rooms))}
     tool = subprocess.Popen([sys.executable, "-c", SLOW_PIP, str(folder)], env=env)
     try:

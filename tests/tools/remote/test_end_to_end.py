@@ -111,7 +111,7 @@ def test_the_submission_of_an_older_version_is_not_taken(
 
 def test_in_a_network_of_its_own_the_client_needs_no_proxy(desk: Desk):
     """The cleanest way of all; it needs user namespaces."""
-    tests = Path(__file__).parents[1]
+    tests = Path(__file__).parents[2]
     inner = [sys.executable, "-m", "stand_in.alone", str(desk.folder), str(desk.kernel)]
     script = f"ip link set lo up && exec {shlex.join(inner)}"
     try:

@@ -44,7 +44,7 @@ def test_the_client_ends_with_the_tool_even_in_a_hung_call(desk: Desk, kaggle: S
         "client = KaggleClient()\nclient._start()\n"
         "print(client._process.pid, flush=True)\nclient.call('quota')\n"
     )
-    tools = str(Path(__file__).parents[2] / "tools")
+    tools = str(Path(__file__).parents[3] / "tools")
     env = {**desk.env, "PYTHONPATH": os.pathsep.join([tools, desk.env["PYTHONPATH"]])}
     tool = subprocess.Popen(
         [sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, text=True

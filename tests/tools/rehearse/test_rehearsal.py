@@ -22,7 +22,7 @@ from kernel_builder.errors import UsageError
 from kernel_builder.rehearse import meters
 from kernel_builder.rehearse.report import print_report
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+TOOLS = Path(__file__).resolve().parents[3] / "tools"
 
 
 def test_a_sound_kernel_passes_and_its_outputs_come_home(tmp_path):

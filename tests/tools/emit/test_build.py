@@ -127,7 +127,7 @@ def test_another_python_gives_the_same_bytes(version, bare, tmp_path):
     python = shutil.which(f"python{version}")
     if python is None or subprocess.run([python, "-c", ""], check=False).returncode:
         pytest.skip(f"no Python {version} here")
-    tool = Path(__file__).parents[2] / "tools" / "build_kernel.py"
+    tool = Path(__file__).parents[3] / "tools" / "build_kernel.py"
     for name, interpreter in (("a", sys.executable), ("b", python)):
         command = [interpreter, "-B", tool, "build", bare, "--out", tmp_path / name]
         subprocess.run(command, check=True, capture_output=True)
@@ -293,7 +293,7 @@ def test_nothing_heavy_is_imported_by_a_build(bare, tmp_path):
         "heavy = {'torch', 'numpy', 'pandas', 'kaggle', 'nbformat', 'asyncio', 'ssl'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "tools")}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "tools")}
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,

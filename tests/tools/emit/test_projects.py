@@ -17,7 +17,7 @@ from kernel_builder.emit.build import build
 from kernel_builder.emit.flat_tables import FlatRefused
 from kernel_builder.read.project import load_project
 
-FOLDER = Path(__file__).parents[1] / "projects"
+FOLDER = Path(__file__).parents[2] / "projects"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.txt"))
 
 

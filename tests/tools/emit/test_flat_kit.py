@@ -13,7 +13,7 @@ from kernel_builder.emit.flat_tables import build_tables
 from kernel_builder.read.closure import find_closure
 from kernel_builder.read.project import load_project
 
-KIT = Path(__file__).parents[2] / "kaggle_kit"
+KIT = Path(__file__).parents[3] / "kaggle_kit"
 MODULES = sorted(path.stem for path in KIT.glob("*.py") if path.stem != "__init__")
 
 # What the kit does that a user's module may not, read and found harmless: the class of
