@@ -1,10 +1,7 @@
 """The two Bengali kernels: one trains and hands on, the other submits, offline."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from running import run_python
 
 from kernel_builder.cli import main
 
@@ -23,17 +21,8 @@ ROWS, TEST_ROWS = 128, 12
 
 
 def run(command, folder):
-    clean = {key: value for key, value in os.environ.items() if "KAGGLE" not in key}
     # Small images gain nothing from a second thread, and tests share the machine.
-    clean["OMP_NUM_THREADS"] = "1"
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=folder,
-        env=clean,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_python(command, folder, OMP_NUM_THREADS="1")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,12 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import run_python
 
 from kernel_builder.cli import main
 
@@ -19,16 +17,8 @@ OPTIONS = ["--n-fold", "3", "--epochs", "12"]
 
 
 def run(folder, competition, *options):
-    clean = {k: v for k, v in os.environ.items() if "KAGGLE" not in k}
-    command = [sys.executable, str(KERNEL / "kernel.py"), "--input", str(competition)]
-    return subprocess.run(
-        [*command, *OPTIONS, *options],
-        cwd=folder,
-        env=clean,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [KERNEL / "kernel.py", "--input", competition, *OPTIONS, *options]
+    return run_python(command, folder)
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +73,7 @@ def test_the_built_file_alone_gives_the_same_submission(unbuilt, competition, tm
     (alone / "input").mkdir(parents=True)
     (alone / "input" / "digit-recognizer").symlink_to(competition)
     shutil.copy(out / "kernel.py", alone / "built.py")
-    result = subprocess.run(
-        [sys.executable, "-I", "built.py", *OPTIONS],
-        cwd=alone,
-        env={k: v for k, v in os.environ.items() if "KAGGLE" not in k},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_python(["-I", "built.py", *OPTIONS], alone)
     assert result.returncode == 0, result.stderr
     folder, _ = unbuilt
     for name in ("submission.csv", "scores.json", "oof.csv"):

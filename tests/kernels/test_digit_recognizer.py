@@ -2,16 +2,14 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
+from running import run_python
 
 from kernel_builder.cli import main
 
@@ -23,19 +21,12 @@ PLOTS = {
 }
 
 
-def run(command, folder):
-    clean = {key: value for key, value in os.environ.items() if "KAGGLE" not in key}
-    return subprocess.run(
-        command, cwd=folder, env=clean, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture(scope="module")
 def unbuilt(competition, tmp_path_factory):
     """Outputs and result of the kernel run as a plain Python script."""
     folder = tmp_path_factory.mktemp("unbuilt")
     options = ["--input", str(competition), "--output", "here", "-f", "kernel.json"]
-    result = run([sys.executable, str(KERNEL / "kernel.py"), *options], folder)
+    result = run_python([KERNEL / "kernel.py", *options], folder)
     assert result.returncode == 0, result.stderr
     return folder / "here", result
 
@@ -61,13 +52,13 @@ def test_a_second_run_reuses_the_checkpoint_and_another_seed_refuses_it(
 ):
     folder, _ = unbuilt
     before = (folder / "submission.csv").read_bytes()
-    command = [sys.executable, str(KERNEL / "kernel.py"), "--input", str(competition)]
+    command = [KERNEL / "kernel.py", "--input", str(competition)]
     command += ["--output", str(folder)]
-    again = run(command, folder)
+    again = run_python(command, folder)
     assert again.returncode == 0, again.stderr
     assert "(30 epochs), not trained again" in again.stdout
     assert (folder / "submission.csv").read_bytes() == before
-    other = run([*command, "--seed", "7"], folder)
+    other = run_python([*command, "--seed", "7"], folder)
     assert other.returncode == 1
     assert "seed is 42 in the file, 7 now" in other.stderr
 
@@ -82,7 +73,7 @@ def test_the_built_file_alone_gives_the_same_submission(unbuilt, competition, tm
     shutil.copy(tmp_path / "b" / "kernel.py", alone / "built.py")
     (alone / "input").mkdir()
     (alone / "input" / "digit-recognizer").symlink_to(competition)
-    result = run([sys.executable, "-I", "built.py"], alone)
+    result = run_python(["-I", "built.py"], alone)
     assert result.returncode == 0, result.stderr
     folder, _ = unbuilt
     same = ("submission.csv", "scores.json")

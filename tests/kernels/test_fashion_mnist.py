@@ -2,15 +2,13 @@
 
 import csv
 import json
-import os
 import shutil
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import run_python
 from sklearn.datasets import load_digits
 
 from kernel_builder.cli import main
@@ -40,26 +38,10 @@ def inputs(tmp_path_factory):
     return root
 
 
-def run(command, folder, **variables):
-    # As many threads as in the rehearsal, which takes no variables along: sums over
-    # other numbers of threads are rounded in another order.
-    clean = {
-        k: v for k, v in os.environ.items() if "KAGGLE" not in k and "OMP" not in k
-    }
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=clean | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def unbuilt(inputs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbuilt")
-    result = run([KERNEL / "kernel.py"], folder, KAGGLE_KIT_INPUT=str(inputs))
+    result = run_python([KERNEL / "kernel.py"], folder, KAGGLE_KIT_INPUT=str(inputs))
     assert result.returncode == 0, result.stderr
     return folder, result
 
@@ -86,12 +68,12 @@ def test_settings_are_chosen_without_the_test_files(inputs, tmp_path):
         shutil.copy(path, data)
     options = ["--input", data, "--valid-rows", "100", "--epochs", "6"]
     options += ["--batch-size", "32", "--output", "out"]
-    result = run([KERNEL / "kernel.py", *options], tmp_path)
+    result = run_python([KERNEL / "kernel.py", *options], tmp_path)
     assert result.returncode == 0, result.stderr
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     # Far above chance (0.1), although digits are no garments and are mirrored.
     assert scores["validation_accuracy"] > 0.7
-    missing = run([KERNEL / "kernel.py", "--input", data], tmp_path)
+    missing = run_python([KERNEL / "kernel.py", "--input", data], tmp_path)
     assert missing.returncode == 1
     assert "holds neither t10k-images-idx3-ubyte nor t10k-images" in missing.stderr
 
@@ -102,7 +84,7 @@ def test_the_built_file_alone_gives_the_same_scores(unbuilt, inputs, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(out / "kernel.py", alone / "built.py")
-    result = run(["-I", "built.py"], alone, KAGGLE_KIT_INPUT=str(inputs))
+    result = run_python(["-I", "built.py"], alone, KAGGLE_KIT_INPUT=str(inputs))
     assert result.returncode == 0, result.stderr
     folder, _ = unbuilt
     assert (alone / "scores.json").read_bytes() == (folder / "scores.json").read_bytes()

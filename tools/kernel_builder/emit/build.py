@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from kernel_builder.emit.emitted import Emitted, Origin
+from kernel_builder.emit.emitted import MAX_BYTES, Emitted, Origin
 from kernel_builder.emit.flat_tables import FlatRefused
 from kernel_builder.emit.header import GIT_LINE, GitQuestion
 from kernel_builder.emit.source_map import SourceMap
@@ -28,7 +28,6 @@ from kernel_builder.read.project import Project, load_project
 
 FORMS: Final = ("auto", "flat", "embed")
 _DEPTH: Final = 20_000
-MAX_BYTES: Final = 1_000_000
 Form = Literal["auto", "flat", "embed"]
 
 

@@ -8,13 +8,10 @@ from typing import Final
 
 from kernel_builder.emit.embed_runtime import RUNTIME
 from kernel_builder.emit.embed_text import Literal, quote_bytes
-from kernel_builder.emit.emitted import Origin
+from kernel_builder.emit.emitted import MAX_BYTES, Origin
 from kernel_builder.errors import ToolError
 from kernel_builder.read.companions import Companions, target_of
 from kernel_builder.read.modules import Closure, Module
-
-LIMIT: Final = 1_000_000
-"""Kaggle refuses a kernel source of this many bytes."""
 
 _RESERVE: Final = 20_000  # for the header, the banners and a notebook's JSON quoting
 
@@ -117,7 +114,7 @@ def _fit(blocks: list[Block], entry: int, notes: list[str]) -> list[Block]:
     Raises:
         ToolError: the modules the kernel imports do not fit; the largest are named.
     """
-    room = LIMIT - _RESERVE - entry - len(RUNTIME)
+    room = MAX_BYTES - _RESERVE - entry - len(RUNTIME)
     total = sum(block.size for block in blocks)
     optional = sorted(
         (block for block in blocks if not block.needed),
@@ -130,8 +127,8 @@ def _fit(blocks: list[Block], entry: int, notes: list[str]) -> list[Block]:
         total -= block.size
         dropped.add(block.target)
         notes.append(
-            f"{block.label}: left out, the kernel would pass {LIMIT:,} bytes with its "
-            f"{block.size:,}; attach it as a dataset if the kernel reads it"
+            f"{block.label}: left out, the kernel would pass {MAX_BYTES:,} bytes with "
+            f"its {block.size:,}; attach it as a dataset if the kernel reads it"
         )
     if total > room:
         parts = {block.label: block.size for block in blocks}
@@ -145,7 +142,7 @@ def too_large(total: int, parts: dict[str, int]) -> str:
     named = ", ".join(f"{label} ({size:,} bytes)" for label, size in largest)
     return (
         f"the built kernel would have {total:,} bytes and Kaggle refuses "
-        f"{LIMIT:,} or more; the largest parts are {named}. Move data to a Kaggle "
+        f"{MAX_BYTES:,} or more; the largest parts are {named}. Move data to a Kaggle "
         "dataset, or import less"
     )
 

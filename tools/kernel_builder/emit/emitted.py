@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+MAX_BYTES: Final = 1_000_000
+"""Kaggle refuses a kernel source of this many bytes."""
 
 
 class Origin(NamedTuple):
