@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kaggle_kit.augment import affine_matrix, warp_affine
 from kaggle_kit.device import Placement
 from kaggle_kit.trees import TensorTree, join_tree, map_tree
 
@@ -105,6 +106,34 @@ def shift_view(rows: int, columns: int) -> Callable[[Tensor], Tensor]:
         return x[..., ys[:, None], xs]
 
     return shifted
+
+
+def affine_view(
+    rotate: float = 0.0, zoom: float = 1.0, shear: float = 0.0
+) -> Callable[[Tensor], Tensor]:
+    """A view turned, zoomed and sheared about its centre, the border repeated.
+
+    Args:
+        rotate: Degrees, counter-clockwise.
+        zoom: Factor, above 0; 1.1 makes the content 10 % larger.
+        shear: Degrees, between -90 and 90; positive leans the top to the right.
+
+    Raises:
+        ValueError: zoom or shear is out of its range.
+    """
+    if zoom <= 0 or not -90 < shear < 90:
+        raise ValueError(
+            f"zoom is {zoom} and shear {shear}: give a zoom above 0 (1.1 is 10 % "
+            "larger) and a shear between -90 and 90 degrees"
+        )
+    settings = torch.tensor([rotate, zoom, zoom, shear, 0.0, 0.0])
+    matrix = affine_matrix(*settings[:, None])  # (1, 2, 3)
+
+    def warped(x: Tensor) -> Tensor:
+        each = matrix.to(x.device).expand(len(x), 2, 3)
+        return warp_affine(x, each, padding="border")
+
+    return warped
 
 
 def average_views(

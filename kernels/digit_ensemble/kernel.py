@@ -23,7 +23,7 @@ from kaggle_kit.device import choose_device
 from kaggle_kit.evaluate import evaluate_predictions, write_scores
 from kaggle_kit.folds import stratified_folds
 from kaggle_kit.galleries import plot_top_losses, show_batch
-from kaggle_kit.inference import identity_view, shift_view
+from kaggle_kit.inference import affine_view, identity_view
 from kaggle_kit.learner import Learner
 from kaggle_kit.metrics import accuracy
 from kaggle_kit.models import DigitResNet
@@ -69,7 +69,7 @@ epochs = 1 if cfg.debug else cfg.epochs
 
 # %% [markdown]
 # ## The images
-# The test rows are predicted as they are and moved by one pixel in each direction.
+# The test rows are predicted as they are, turned to both sides, smaller and larger.
 
 # %%
 train = read_pixel_csv(data / "train.csv", label="label")
@@ -82,8 +82,9 @@ batches = partial(
     DeviceBatches, batch_size=cfg.batch_size, device=device, mean=mean, std=std
 )
 warp = RandomAffine(rotate=15, translate=0.12, zoom=0.15, shear=8)
-moved = [shift_view(*by) for by in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-views = [identity_view] if cfg.debug else [identity_view, *moved]
+turned = [affine_view(rotate=degrees) for degrees in (-8, 8)]
+zoomed = [affine_view(zoom=factor) for factor in (0.9, 1.1)]
+views = [identity_view] if cfg.debug else [identity_view, *turned, *zoomed]
 show_batch(batches(images[:40], labels[:40], augment=warp), folder=out)
 
 

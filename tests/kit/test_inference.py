@@ -1,11 +1,15 @@
+from functools import partial
+
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_learner import digits, in_batches, small_learner, small_net
 from torch import nn
 
 from kaggle_kit.inference import (
+    affine_view,
     flip_view,
     get_preds,
     identity_view,
@@ -77,6 +81,26 @@ def test_shifts_repeat_the_border(rows, columns):
         for j in range(8):
             source = x[0, 0, min(max(i - rows, 0), 4), min(max(j - columns, 0), 7)]
             assert shifted[0, 0, i, j] == source
+
+
+def test_affine_views_turn_zoom_and_lean():
+    x = torch.rand(2, 3, 12, 12)
+    close = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
+    close(affine_view()(x), x)
+    close(affine_view(rotate=90)(x), torch.rot90(x, 1, (-2, -1)))
+    # Zoomed twice, the inner half fills the image; its rim needs pixels around it.
+    larger = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    close(affine_view(zoom=2)(x), larger[..., 6:18, 6:18])
+    line = torch.zeros(1, 1, 11, 11)
+    line[..., 5] = 1
+    places = affine_view(shear=20)(line)[0, 0].argmax(1)
+    assert places[0] > places[5] == 5 > places[10]
+
+
+def test_an_affine_view_that_cannot_be_is_refused():
+    for wrong in ({"zoom": 0}, {"zoom": -1.0}, {"shear": 90}):
+        with pytest.raises(ValueError, match="give a zoom above 0"):
+            affine_view(**wrong)
 
 
 def test_flips_are_their_own_inverse():
