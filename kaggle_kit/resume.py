@@ -37,12 +37,17 @@ class Checkpoint(Callback):
         config: What the run depends on (plain values); a file of a run with another
             configuration is refused.
         every: Epochs between two files.
+        force: Begin anew, and write over the file of an earlier run.
     """
 
     order = 100
 
     def __init__(
-        self, path: str | Path, config: Mapping[str, Any] | None = None, every: int = 1
+        self,
+        path: str | Path,
+        config: Mapping[str, Any] | None = None,
+        every: int = 1,
+        force: bool = False,
     ) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1 epoch, got {every}")
@@ -50,6 +55,7 @@ class Checkpoint(Callback):
         self.previous = self.path.with_name(f"{self.path.name}.previous")
         self.config = dict(config or {})
         self.every = every
+        self.force = force
         self._first_epoch = 0
 
     def before_fit(self, learner: LearnerState) -> None:
@@ -57,7 +63,7 @@ class Checkpoint(Callback):
         self._first_epoch = learner.epochs_done
         for leftover in self.path.parent.glob(f".{self.path.name}.*"):
             leftover.unlink()  # half-written when the run was killed
-        content = self._newest(learner)
+        content = None if self.force else self._newest(learner)
         if content is None:
             return
         check_config(content["config"], self._identity(learner), self.path)

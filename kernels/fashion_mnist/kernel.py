@@ -31,6 +31,7 @@ from kaggle_kit.precision import MixedPrecision
 from kaggle_kit.preprocess import image_stats, read_idx_part
 from kaggle_kit.records import CSVLogger
 from kaggle_kit.resnets import ResNet
+from kaggle_kit.resume import Checkpoint
 from kaggle_kit.seeding import seed_everything
 
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat")
@@ -46,6 +47,7 @@ class CFG:
     input: str = ""  # folder of the four idx files, where it is not attached
     output: str = ""  # folder for everything that is written
     debug: bool = False  # one epoch on 2,000 rows
+    force: bool = False  # begin anew, although a run in the folder could go on
     seed: int = 42
     valid_rows: int = 0  # to choose settings: score on these, leave the test set alone
     epochs: int = 5
@@ -86,7 +88,8 @@ print(f"{len(images)} training images, {len(scored)} {name} images")
 # %% [markdown]
 # ## Training
 # Each image is shifted and mirrored by its own draw. The first layer is fixed: it makes
-# the image patches white, as seen in one batch.
+# the image patches white, as seen in one batch. A run that was killed goes on from its
+# last epoch when it is started again.
 
 # %%
 batches = partial(DeviceBatches, device=device, mean=mean, std=std, seed=cfg.seed)
@@ -111,6 +114,8 @@ model = ResNet(
     stem_widths=[32],
 )
 model.stem[0].fit(next(iter(train_batches))[0].cpu())
+unrelated = {"input", "output", "force"}  # these do not change the weights
+settings = {k: v for k, v in asdict(cfg).items() if k not in unrelated}
 learner = Learner(
     model=model,
     data=(train_batches,),
@@ -122,6 +127,7 @@ learner = Learner(
         ModelEma(cfg.ema_decay),
         MixedPrecision(),
         CSVLogger(out / "history.csv"),
+        Checkpoint(out / "run.pt", settings, force=cfg.force),
     ],
     device=device,
 )

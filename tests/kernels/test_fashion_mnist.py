@@ -61,6 +61,21 @@ def test_every_epoch_is_logged_and_the_last_one_is_scored(unbuilt):
     }
 
 
+def test_a_finished_run_is_not_trained_again(unbuilt, inputs, tmp_path):
+    folder = shutil.copytree(unbuilt[0], tmp_path / "copy")
+    (folder / "scores.json").unlink()
+    here = {"KAGGLE_KIT_INPUT": str(inputs)}
+    again = run_python([KERNEL / "kernel.py"], folder, **here)
+    assert again.returncode == 0, again.stderr
+    assert "after epoch 5/5" in again.stdout
+    assert "epoch 5/5 " not in again.stdout
+    for name in ("scores.json", "history.csv"):
+        assert (folder / name).read_bytes() == (unbuilt[0] / name).read_bytes()
+    other = run_python([KERNEL / "kernel.py", "--lr", "0.02"], folder, **here)
+    assert other.returncode == 1
+    assert "lr is 0.01 in the file, 0.02 now" in other.stderr
+
+
 def test_settings_are_chosen_without_the_test_files(inputs, tmp_path):
     data = tmp_path / "data"
     data.mkdir()

@@ -75,6 +75,16 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert log == [f"resumed from {tmp_path / 'run.pt'} after epoch 3/3"]
 
 
+def test_force_begins_anew_and_writes_over_the_file(tmp_path):
+    path = tmp_path / "run.pt"
+    interrupted(path, epochs=3, config={"lr": 1})
+    learner = small_learner([Checkpoint(path, {"lr": 2}, force=True)])
+    learner.fit(2)
+    assert [row["epoch"] for row in learner.history] == [1, 2]
+    content = torch.load(path)
+    assert (content["epoch"], content["config"]["lr"]) == (2, 2)
+
+
 def test_the_file_before_is_used_when_the_newest_is_damaged(tmp_path):
     path = tmp_path / "run.pt"
     whole = interrupted(tmp_path / "whole.pt", after=9)
