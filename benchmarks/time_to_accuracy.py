@@ -95,7 +95,7 @@ GARMENTS = Recipe(
     "Fashion-MNIST",
     goal=0.93,
     network=fast_garments,
-    epochs=4,
+    epochs=5,
     lr=0.01,
     batch_size=256,
     weight_decay=0.05,
