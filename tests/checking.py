@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 from kernel_builder.check.findings import Finding
 from kernel_builder.check.preflight import run_checks
 from kernel_builder.check.rules import RULES
@@ -34,6 +36,15 @@ GPU = {"enable_gpu": True, "machine_shape": "NvidiaTeslaT4"}
 ONLINE = {"enable_internet": True}
 NOTEBOOK = {"kernel_type": "notebook"}
 SEVERITY = {rule.id: rule.severity for rule in RULES}
+
+
+def rule_cases(table):
+    """Rule -> name -> code, as parameters (rule, code) with readable ids."""
+    return [
+        pytest.param(rule, code, id=f"{rule} {name}")
+        for rule, cases in table.items()
+        for name, code in cases.items()
+    ]
 
 
 def write_kernel(folder, code, *, files=None, bare=False, without=(), **metadata):

@@ -1,7 +1,7 @@
 """S07-S10, S20, S27: paths that are not there, not writable, or slow."""
 
 import pytest
-from checking import assert_passes, assert_trips, check
+from checking import assert_passes, assert_trips, check, rule_cases
 
 TRIPS = {
     "S07": {
@@ -362,23 +362,15 @@ PASSES = {
 }
 
 
-def _cases(table):
-    return [
-        pytest.param(rule, code, id=f"{rule} {name}")
-        for rule, cases in table.items()
-        for name, code in cases.items()
-    ]
-
-
 FILES = {"config.json": "{}", "tables/a.txt": "a"}
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(TRIPS))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(TRIPS))
 def test_trips(tmp_path, rule, code):
     assert_trips(tmp_path, rule, code, files=FILES)
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(PASSES))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(PASSES))
 def test_passes(tmp_path, rule, code):
     assert_passes(tmp_path, rule, code, files=FILES)
 

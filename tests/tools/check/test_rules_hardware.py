@@ -1,7 +1,7 @@
 """S16-S19: what the code expects of the machine."""
 
 import pytest
-from checking import GPU, NOTEBOOK, assert_passes, assert_trips
+from checking import GPU, NOTEBOOK, assert_passes, assert_trips, rule_cases
 
 TRIPS = {
     "S16": {
@@ -137,20 +137,12 @@ PASSES = {
 }
 
 
-def _cases(table):
-    return [
-        pytest.param(rule, code, id=f"{rule} {name}")
-        for rule, cases in table.items()
-        for name, code in cases.items()
-    ]
-
-
-@pytest.mark.parametrize(("rule", "code"), _cases(TRIPS))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(TRIPS))
 def test_trips(tmp_path, rule, code):
     assert_trips(tmp_path, rule, code, **GPU)
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(PASSES))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(PASSES))
 def test_passes(tmp_path, rule, code):
     assert_passes(tmp_path, rule, code, **GPU)
 

@@ -1,7 +1,7 @@
 """S05, S06, S25, S31, S32: networks, weights, people and services."""
 
 import pytest
-from checking import ONLINE, assert_passes, assert_trips, check
+from checking import ONLINE, assert_passes, assert_trips, check, rule_cases
 
 TRIPS = {
     "S05": {
@@ -358,20 +358,12 @@ PASSES = {
 }
 
 
-def _cases(table):
-    return [
-        pytest.param(rule, code, id=f"{rule} {name}")
-        for rule, cases in table.items()
-        for name, code in cases.items()
-    ]
-
-
-@pytest.mark.parametrize(("rule", "code"), _cases(TRIPS))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(TRIPS))
 def test_trips(tmp_path, rule, code):
     assert_trips(tmp_path, rule, code)
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(PASSES))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(PASSES))
 def test_passes(tmp_path, rule, code):
     assert_passes(tmp_path, rule, code)
 

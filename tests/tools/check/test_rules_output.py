@@ -1,7 +1,7 @@
 """S11, S12, S21, S22, S24, S26: what a batch run does not have, shows, or must not."""
 
 import pytest
-from checking import NOTEBOOK, assert_passes, assert_trips, check
+from checking import NOTEBOOK, assert_passes, assert_trips, check, rule_cases
 
 SCRIPT_TRIPS = {
     "S12": {
@@ -294,30 +294,22 @@ NOTEBOOK_PASSES = {
 }
 
 
-def _cases(table):
-    return [
-        pytest.param(rule, code, id=f"{rule} {name}")
-        for rule, cases in table.items()
-        for name, code in cases.items()
-    ]
-
-
-@pytest.mark.parametrize(("rule", "code"), _cases(SCRIPT_TRIPS))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(SCRIPT_TRIPS))
 def test_trips(tmp_path, rule, code):
     assert_trips(tmp_path, rule, code)
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(SCRIPT_PASSES))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(SCRIPT_PASSES))
 def test_passes(tmp_path, rule, code):
     assert_passes(tmp_path, rule, code)
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(NOTEBOOK_TRIPS))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(NOTEBOOK_TRIPS))
 def test_trips_in_a_notebook(tmp_path, rule, code):
     assert_trips(tmp_path, rule, code, **NOTEBOOK)
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(NOTEBOOK_PASSES))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(NOTEBOOK_PASSES))
 def test_passes_in_a_notebook(tmp_path, rule, code):
     assert_passes(tmp_path, rule, code, **NOTEBOOK)
 

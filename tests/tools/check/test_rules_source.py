@@ -10,6 +10,7 @@ from checking import (
     assert_passes,
     assert_trips,
     check,
+    rule_cases,
 )
 
 TRIPS = {
@@ -246,23 +247,15 @@ PASSES = {
 }
 
 
-def _cases(table):
-    return [
-        pytest.param(rule, code, id=f"{rule} {name}")
-        for rule, cases in table.items()
-        for name, code in cases.items()
-    ]
-
-
 OWN = {"lightning.py": "def strike():\n    return 1\n"}
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(TRIPS))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(TRIPS))
 def test_trips(tmp_path, rule, code):
     assert_trips(tmp_path, rule, code)
 
 
-@pytest.mark.parametrize(("rule", "code"), _cases(PASSES))
+@pytest.mark.parametrize(("rule", "code"), rule_cases(PASSES))
 def test_passes(tmp_path, rule, code):
     assert_passes(tmp_path, rule, code, files=OWN)
 
