@@ -56,7 +56,9 @@ class CFG:
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     ema_decay: float = 0.995
+    shift: int = 1  # pixels that an image moves at most, each way
     erase: float = 0.0  # share of the images that lose a patch; long runs need it
+    erase_area: float = 0.1  # largest patch, as a share of the image
     widths: tuple[int, ...] = (64, 128, 256)
     blocks: tuple[int, ...] = (1, 2, 2)
 
@@ -93,7 +95,8 @@ print(f"{len(images)} training images, {len(scored)} {name} images")
 
 # %%
 batches = partial(DeviceBatches, device=device, mean=mean, std=std, seed=cfg.seed)
-augment = Compose(RandomCrop(1), HorizontalFlip(), RandomErase(cfg.erase, (0.02, 0.1)))
+erase = RandomErase(cfg.erase, (0.02, cfg.erase_area))
+augment = Compose(RandomCrop(cfg.shift), HorizontalFlip(), erase)
 train_batches = batches(
     images,
     labels,
