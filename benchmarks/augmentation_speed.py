@@ -21,11 +21,10 @@ from kaggle_kit.augment import (
     HorizontalFlip,
     RandomAffine,
     RandomCrop,
-    RandomPerspective,
-    RandomResizedCrop,
 )
 from kaggle_kit.batches import DeviceBatches
 from kaggle_kit.erasing import RandomCopy, RandomErase
+from kaggle_kit.warps import RandomPerspective, RandomResizedCrop
 
 TRANSFORMS = {
     "none (read and normalise)": None,
