@@ -22,55 +22,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from kaggle_kit.callbacks import BatchTransform
 from kaggle_kit.events import (
     Callback,
-    CancelBatch,
-    CancelEpoch,
-    CancelFit,
-    CancelPass,
-    CancelStep,
-    callback_table,
 )
 from kaggle_kit.learner import Learner
 from kaggle_kit.loaders import Data
 from kaggle_kit.losses import MixedTargetLoss
 from kaggle_kit.mixing import CutMix, MixUp
 from kaggle_kit.optimizers import no_decay_groups
-
-
-class Spy(Callback):
-    """Writes down every event it gets; raises what it is told to, once."""
-
-    def __init__(self, event="", error=None):
-        self.seen = []
-        self.event, self.error = event, error
-
-    def note(self, name):
-        self.seen.append(name)
-        if name == self.event and self.error is not None:
-            error, self.error = self.error, None
-            raise error
-
-
-for _event in callback_table((), True):
-    setattr(Spy, _event, lambda self, learner, name=_event: self.note(name))
-
-TRAIN_BATCH = [
-    "before_batch",
-    "before_predict",
-    "after_predict",
-    "before_loss",
-    "after_loss",
-    "before_backward",
-    "after_backward",
-    "before_step",
-    "after_step",
-    "after_batch",
-    "cleanup_batch",
-]
-VALID_BATCH = [*TRAIN_BATCH[:5], "after_batch", "cleanup_batch"]
-
-
-def one_batch_data():
-    return small_data(train=32, valid=32)
 
 
 def test_the_loop_trains_as_a_plain_torch_loop_does():
@@ -89,80 +46,6 @@ def test_the_loop_trains_as_a_plain_torch_loop_does():
     torch.manual_seed(7)
     learner.fit(2)
     assert same_weights(weights_of(model), weights_of(learner.model))
-
-
-def test_events_come_in_the_documented_order():
-    spy = Spy()
-    small_learner([spy], data=one_batch_data()).fit(1)
-    assert spy.seen == [
-        "before_fit",
-        "before_epoch",
-        "before_train",
-        *TRAIN_BATCH,
-        "after_train",
-        "cleanup_train",
-        "before_validate",
-        *VALID_BATCH,
-        "after_validate",
-        "cleanup_validate",
-        "after_epoch",
-        "cleanup_epoch",
-        "after_fit",
-        "cleanup_fit",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("event", "error", "missing", "present"),
-    [
-        ("before_loss", CancelBatch(), "after_batch", "after_train"),
-        ("after_batch", CancelPass(), "after_train", "before_validate"),
-        ("before_train", CancelEpoch(), "before_validate", "after_fit"),
-        ("after_epoch", CancelFit(), "after_fit", "cleanup_fit"),
-        ("before_step", CancelStep(), "after_step", "after_batch"),
-    ],
-)
-def test_a_cancelled_stage_skips_its_rest_and_is_cleaned_up(
-    event, error, missing, present
-):
-    spy = Spy(event, error)
-    small_learner([spy], data=one_batch_data()).fit(1, valid=event != "before_loss")
-    assert missing not in spy.seen
-    assert present in spy.seen
-    begun = {name[7:] for name in spy.seen if name.startswith("before_")}
-    stages = {"fit", "epoch", "train", "validate", "batch"}
-    assert {f"cleanup_{name}" for name in begun & stages} <= set(spy.seen)
-
-
-def test_a_cancelled_step_keeps_the_gradients_for_the_next_batch():
-    spy = Spy("before_step", CancelStep())
-    grads = []
-
-    class Look(Callback):
-        def before_batch(self, learner):
-            grads.append(next(learner.model.parameters()).grad)
-
-    small_learner([spy, Look()], data=small_data(train=64)).fit(1, valid=False)
-    assert grads[0] is None
-    assert grads[1] is not None
-
-
-def test_ctrl_c_leaves_history_and_cleans_up():
-    class Interrupt(Callback):
-        def after_backward(self, learner):
-            if learner.epoch == 1:
-                raise KeyboardInterrupt
-
-    spy = Spy()
-    learner = small_learner([Interrupt(), spy])
-    with pytest.raises(KeyboardInterrupt):
-        learner.fit(3)
-    assert [row["epoch"] for row in learner.history] == [1.0]
-    assert spy.seen[-1] == "cleanup_fit"
-    assert not learner.model.training
-    assert all(p.grad is None for p in learner.model.parameters())
-    learner.fit(1)
-    assert [row["epoch"] for row in learner.history] == [1.0, 2.0]
 
 
 def test_losses_and_metrics_are_not_biased_by_a_short_last_batch():
@@ -210,40 +93,6 @@ def test_training_works_without_validation_batches():
     assert "valid_loss" not in learner.history[0]
     with pytest.raises(ValueError, match="no validation batches; pass some"):
         learner.validate()
-
-
-def test_callbacks_of_a_fit_last_for_that_fit():
-    spy = Spy()
-    learner = small_learner(data=one_batch_data())
-    learner.fit(1, callbacks=[spy])
-    count = len(spy.seen)
-    learner.fit(1)
-    assert len(spy.seen) == count
-
-
-def test_callbacks_run_by_order_and_where_they_want():
-    calls = []
-
-    class Named(Callback):
-        def __init__(self, name, order, in_train=True, in_valid=True):
-            self.name, self.order = name, order
-            self.in_train, self.in_valid = in_train, in_valid
-
-        def after_batch(self, learner):
-            calls.append((self.name, learner.training))
-
-    callbacks = [
-        Named("late", 5),
-        Named("early", -5, in_valid=False),
-        Named("valid", 0, in_train=False),
-    ]
-    small_learner(callbacks, data=one_batch_data()).fit(1)
-    assert calls == [
-        ("early", True),
-        ("late", True),
-        ("valid", False),
-        ("late", False),
-    ]
 
 
 def test_a_learner_is_freed_without_the_garbage_collector():
@@ -372,58 +221,10 @@ def test_any_torch_optimizer_and_a_ready_one():
         small_learner(model=small_net(), optimizer=ready)
 
 
-def test_preds_come_in_order_with_targets_and_losses():
-    learner = small_learner()
-    learner.fit(1)
-    x, y = digits(70)
-    batches = in_batches(x, y, 32)
-    preds, targets, losses = learner.get_preds(
-        batches, with_targets=True, with_loss=True, activation=None
-    )
-    torch.testing.assert_close(preds, learner.predict(x))
-    assert torch.equal(targets, y)
-    expected = nn.functional.cross_entropy(preds, y, reduction="none")
-    torch.testing.assert_close(losses, expected)
-    assert learner.loss_fn.reduction == "mean"
-    probabilities = learner.get_preds(batches)
-    torch.testing.assert_close(probabilities, preds.softmax(1))
-
-
-def test_preds_from_batches_without_targets():
-    learner = small_learner()
-    x, _ = digits(50)
-    plain = learner.get_preds(list(x.split(20)))
-    tuples = learner.get_preds([(part,) for part in x.split(20)])
-    assert torch.equal(plain, tuples)
-    assert plain.shape == (50, 10)
-    with pytest.raises(ValueError, match="batches have none"):
-        learner.get_preds(list(x.split(20)), with_targets=True)
-
-
 def test_training_without_targets_is_an_error():
     learner = small_learner(data=Data(list(digits(50)[0].split(20))))
     with pytest.raises(ValueError, match=r"needs batches \(x, y\), these are x alone"):
         learner.fit(1)
-
-
-def test_a_loss_per_item_is_refused():
-    learner = Learner(
-        small_net(),
-        small_data(),
-        nn.CrossEntropyLoss(reduction="none"),
-        device="cpu",
-        log=lambda line: None,
-    )
-    with pytest.raises(ValueError, match=r"one number, .* it has shape \(32,\)"):
-        learner.fit(1)
-
-
-def test_predict_keeps_no_gradient_and_uses_eval_mode():
-    learner = small_learner()
-    x, _ = digits(8)
-    first = learner.predict(x)
-    assert not first.requires_grad
-    assert torch.equal(first, learner.predict(x))
 
 
 def test_a_model_that_views_is_trained_in_standard_memory_order():
@@ -524,29 +325,6 @@ def test_mixup_and_cutmix_train_with_targets_for_both_images():
         assert losses.mean().item() == pytest.approx(
             learner.history[-1]["valid_loss"], rel=1e-5
         )
-
-
-def test_save_and_load_give_back_weights_optimizer_and_history(tmp_path):
-    learner = small_learner()
-    learner.fit(2)
-    learner.save(tmp_path / "digits.pt", {"epochs": 2})
-    other = small_learner(model=small_net(seed=9))
-    assert other.load(tmp_path / "digits.pt") == {"epochs": 2}
-    assert same_weights(weights_of(learner.model), weights_of(other.model))
-    assert other.history == learner.history
-    torch.manual_seed(3)
-    learner.fit(1)
-    torch.manual_seed(3)
-    other.fit(1)
-    assert same_weights(weights_of(learner.model), weights_of(other.model))
-    assert other.history[-1]["epoch"] == 3.0
-
-
-def test_a_class_in_place_of_a_callback_is_explained():
-    with pytest.raises(TypeError, match=r"write Spy\(\) instead of Spy"):
-        small_learner([Spy])
-    with pytest.raises(TypeError, match="derive its class from Callback"):
-        small_learner([print])
 
 
 def test_an_empty_epoch_has_no_loss():
