@@ -142,6 +142,12 @@ class KeptClient(KaggleClient):
             self.close()
 
 
+def json_fault(status: int, message: str, **more: object) -> dict:
+    """An answer of the pretended Kaggle: this status with its message as JSON."""
+    body = json.dumps({"code": status, "message": message})
+    return {"status": status, "body": body, "content_type": "application/json", **more}
+
+
 @pytest.fixture(scope="session")
 def site() -> Iterator[Server]:
     """One port for all tests of a worker, so that clients can be kept."""
