@@ -78,13 +78,13 @@ class _CropDesk:
         finder: of the boxes.
         squares: room for `_CROP_TOGETHER` padded images, flat uint8.
         tables: of single pixels.
-        pad: see `CropSettings`.
+        settings: noise floor and padding.
     """
 
     finder: InkFinder
     squares: CropImages
     tables: CropTables
-    pad: int
+    settings: CropSettings
 
     @classmethod
     def of(cls, image_size: tuple[int, int], settings: CropSettings) -> "_CropDesk":
@@ -92,7 +92,7 @@ class _CropDesk:
         tables = crop_tables(settings)
         finder = InkFinder(image_size, _CROP_BLOCK, settings, tables)
         room = _CROP_TOGETHER * (max(image_size) + settings.pad) ** 2
-        return cls(finder, np.empty(room, np.uint8), tables, settings.pad)
+        return cls(finder, np.empty(room, np.uint8), tables, settings)
 
 
 def _crop_block(
@@ -102,7 +102,7 @@ def _crop_block(
     boxes = desk.finder.find(images)
     top, bottom, left, right = boxes.edges
     heights, widths = bottom - top, right - left
-    sides = np.maximum(heights, widths) + desk.pad
+    sides = np.maximum(heights, widths) + desk.settings.pad
     above, beside = (sides - heights) // 2, (sides - widths) // 2
     size = (out.shape[2], out.shape[1])
     numbers = [*boxes.edges, heights, widths, above, beside, boxes.strongest]
@@ -110,7 +110,7 @@ def _crop_block(
     areas = (heights + 2 * above) * (widths + 2 * beside)
     # Every call into OpenCV gives the interpreter's lock away and asks for it again.
     # With the calls of one sort together, threads wait less for each other.
-    levels, room = desk.tables.levels, desk.squares
+    tables, room, below = desk.tables, desk.squares, desk.settings.noise - 1
     for start in range(0, len(images), _CROP_TOGETHER):
         few = slice(start, start + _CROP_TOGETHER)
         room[: areas[few].sum()] = 0
@@ -121,8 +121,14 @@ def _crop_block(
             square = room[used : used + down * across].reshape(down, across)
             used += down * across
             ink = square[y : y + h, x : x + w]
-            cv2.LUT(image[t:b, le:r], levels[strongest], ink)
+            line = tables.lines[strongest]
+            if line is None:
+                cv2.LUT(image[t:b, le:r], tables.levels[strongest], ink)
+            else:  # the same numbers in less than half the time
+                cv2.convertScaleAbs(image[t:b, le:r], ink, *line)
             squares.append(square)
+        together = room[None, :used]
+        cv2.threshold(together, below, 255, cv2.THRESH_TOZERO, together)
         for square, crop in zip(squares, out[few], strict=True):
             cv2.resize(square, size, crop)
     return boxes.kinds

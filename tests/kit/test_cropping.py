@@ -65,6 +65,18 @@ def test_every_pixel_is_the_starters():
     np.testing.assert_array_equal(result.images[rows], expected)
 
 
+def test_every_level_under_every_strongest_pixel_is_the_starters():
+    draw = np.random.default_rng(3)
+    images = np.stack(
+        [draw.integers(lightest, 256, (40, 60)) for lightest in range(255)]
+    ).astype(np.uint8)
+    images[range(255), 20, 30] = range(255)
+    limits = CropSettings(border=2, grow_x=3, grow_y=3, noise=9, pad=4)
+    result = crop_resize(images, size=40, settings=limits)
+    expected = np.stack([slow_crop(image, 40, limits) for image in images])
+    np.testing.assert_array_equal(result.images, expected)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     y=st.integers(5, HEIGHT - 6),
