@@ -46,8 +46,8 @@ class CropTables:
 
     Attributes:
         levels: (256, 256) uint8, from the raw value to the scaled one.
-        lines: 256 of (factor, offset), where the scaled value is `factor * raw + offset`
-            rounded to the nearest whole number, or None where it is not.
+        lines: 256 of (factor, offset), where the scaled value is the whole number next
+            to `factor * raw + offset`, or None where it is not.
         darkest: (256,) int16, the largest raw value that is above the threshold, or -1.
     """
 
