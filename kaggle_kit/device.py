@@ -5,6 +5,8 @@ has no kernels for answers True and then fails in the first operation. So a devi
 chosen only after it has done a small piece of real work.
 """
 
+import ctypes
+import os
 from collections.abc import Callable
 
 import torch
@@ -15,6 +17,12 @@ from kaggle_kit.ranks import launched_rank
 from kaggle_kit.trees import TensorTree, map_tree
 
 _DEVICE_KINDS = ("auto", "cuda", "mps", "cpu")
+_MALLOC_TRIM, _MALLOC_MMAP = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+_MALLOC_OPTIONS = (
+    "GLIBC_TUNABLES",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_MMAP_THRESHOLD_",
+)
 
 
 def choose_device(
@@ -81,6 +89,31 @@ def move_batch(
     return map_tree(moved, batch)
 
 
+def keep_freed_memory(size: int = 256 << 20) -> bool:
+    """Have the C library keep what freed tensors leave for those of the next batch.
+
+    glibc gives the free end of its heap back to the system, which in every batch has to
+    hand out the same pages again, a fault for each: dear on virtual machines such as
+    Kaggle's. Holds for the whole process, unless one of glibc's own variables
+    (`GLIBC_TUNABLES`, `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_`) is set.
+
+    Args:
+        size: bytes that may stay unused; larger arrays than an eighth of it still go
+            back at once.
+
+    Returns:
+        Whether it was done: only glibc knows these options.
+    """
+    if any(name in os.environ for name in _MALLOC_OPTIONS):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl, macOS; Windows
+        return False
+    kept = mallopt(_MALLOC_TRIM, size)
+    return bool(kept and mallopt(_MALLOC_MMAP, size // 8))
+
+
 def accepts_channels_last(model: nn.Module, inputs: TensorTree) -> bool:
     """Whether the model computes on channels_last inputs.
 
@@ -120,6 +153,8 @@ class Placement:
 
     def __init__(self, device: torch.device, channels_last: bool | None = None) -> None:
         self.device = device
+        if device.type == "cpu":
+            keep_freed_memory()
         self._undecided = channels_last is None and device.type == "cpu"
         self.memory_format = (
             torch.channels_last

@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +11,7 @@ from kaggle_kit.device import (
     accepts_channels_last,
     choose_device,
     device_problem,
+    keep_freed_memory,
     move_batch,
 )
 
@@ -91,3 +96,42 @@ def test_trying_channels_last_changes_no_state():
 def test_other_errors_of_the_model_are_not_hidden():
     with pytest.raises(RuntimeError, match="expected input"):
         accepts_channels_last(nn.Conv2d(3, 4, 3), torch.rand(2, 1, 6, 6))
+
+
+CHURN = """
+import ctypes, resource, sys, torch
+from kaggle_kit.device import Placement
+ctypes.CDLL(None).mallopt(-1, 1 << 17)  # glibc's default, and no adapting
+if sys.argv[1] == "placed":
+    Placement(torch.device("cpu"))
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def batch():
+    for size in (8, 2, 12, 4):  # MB, freed at once as activations are
+        tensors = [torch.ones(size << 18) for _ in range(4)]
+for _ in range(5):
+    batch()
+before = faults()
+for _ in range(20):
+    batch()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc trims so")
+def test_freed_memory_is_kept_for_the_next_batch(monkeypatch):
+    for name in device_module._MALLOC_OPTIONS:
+        monkeypatch.delenv(name, raising=False)
+
+    def faults(how):
+        command = [sys.executable, "-c", CHURN, how]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert faults("plain") > 20_000
+    assert faults("placed") < 10_000
+
+
+def test_memory_is_left_to_who_set_glibcs_own_variables(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
+    assert not keep_freed_memory()
