@@ -1,11 +1,7 @@
 """Small kernels and a tiny competition for the tests of the rehearsal rooms."""
 
-import csv
 import json
 import textwrap
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kernel_builder.emit.build import Built
 from kernel_builder.emit.emitted import Origin
@@ -27,7 +23,6 @@ def _works(way):
 
 CLOSED = [way for way in ("bubblewrap", "unshare") if _works(way)]
 EVERY_WAY = [*CLOSED, "subprocess"]
-BENGALI = ("consonant_diacritic", "grapheme_root", "vowel_diacritic")
 
 GOOD = """
     import csv, os
@@ -50,30 +45,6 @@ def write_competition(folder, n=6):
     (folder / "train.csv").write_text("id,x,y\n1,0,0\n2,1,1\n")
     sample = "id,y\n" + "".join(f"{i},0\n" for i in ids)
     (folder / "sample_submission.csv").write_text(sample)
-    return folder
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.reader(file))
-
-
-def write_parquet_series(folder, files=2, n=3):
-    """The form of Bengali.AI: numbered parquet files, three sample rows an image."""
-    folder.mkdir(parents=True)
-    ids = [f"Test_{i}" for i in range(files * n)]
-    for part in range(files):
-        own = ids[part * n : (part + 1) * n]
-        columns = {"image_id": own}
-        for pixel in range(4):
-            values = [int(id[5:]) * 10 + pixel for id in own]
-            columns[str(pixel)] = pa.array(values, pa.uint8())
-        pq.write_table(pa.table(columns), folder / f"test_image_data_{part}.parquet")
-    rows = [(f"{id}_{part}", id, part) for id in ids for part in BENGALI]
-    test = "".join(",".join(row) + "\n" for row in rows)
-    (folder / "test.csv").write_text("row_id,image_id,component\n" + test)
-    sample = "".join(f"{row[0]},0\n" for row in rows)
-    (folder / "sample_submission.csv").write_text("row_id,target\n" + sample)
     return folder
 
 

@@ -4,14 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from rehearsing import (
-    failed,
-    message_of,
-    rows_of,
-    run_kernel,
-    write_kernel,
-    write_parquet_series,
-)
+from parquet_series import rows_of, write_parquet_series
+from rehearsing import failed, message_of, run_kernel, write_kernel
 
 from kernel_builder.errors import UsageError
 from kernel_builder.rehearse import mutate

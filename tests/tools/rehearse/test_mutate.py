@@ -7,12 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rehearsing import (
-    BENGALI,
-    rows_of,
-    write_competition,
-    write_parquet_series,
-)
+from parquet_series import BENGALI, rows_of, write_parquet_series
+from rehearsing import write_competition
 
 from kernel_builder.errors import UsageError
 from kernel_builder.rehearse import mutate
