@@ -1,10 +1,7 @@
 """Callbacks: which events they see, in which order, and how they cancel."""
 
 import pytest
-from small_learner import (
-    small_data,
-    small_learner,
-)
+from small_learner import small_data, small_learner
 
 from kaggle_kit.events import (
     Callback,
@@ -34,7 +31,6 @@ class Spy(Callback):
 for _event in callback_table((), True):
     setattr(Spy, _event, lambda self, learner, name=_event: self.note(name))
 
-
 TRAIN_BATCH = [
     "before_batch",
     "before_predict",
@@ -48,8 +44,6 @@ TRAIN_BATCH = [
     "after_batch",
     "cleanup_batch",
 ]
-
-
 VALID_BATCH = [*TRAIN_BATCH[:5], "after_batch", "cleanup_batch"]
 
 
