@@ -53,6 +53,7 @@ class CFG:
     epochs: int = 5
     batch_size: int = 256
     lr: float = 1e-2
+    last_lr: float = 1e-7  # of the last step; averaged weights like one not so small
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     ema_decay: float = 0.995
@@ -61,6 +62,7 @@ class CFG:
     erase_area: float = 0.1  # largest patch, as a share of the image
     widths: tuple[int, ...] = (64, 128, 256)
     blocks: tuple[int, ...] = (1, 2, 2)
+    strides: tuple[int, ...] = (2, 2, 2)
 
 
 cfg = override(CFG())
@@ -112,7 +114,7 @@ model = ResNet(
     n_channels=1,
     widths=cfg.widths,
     blocks=cfg.blocks,
-    strides=[2] * len(cfg.widths),
+    strides=cfg.strides,
     stem="whiten",
     stem_widths=[32],
 )
@@ -135,7 +137,11 @@ learner = Learner(
     device=device,
 )
 learner.fit_one_cycle(
-    epochs, pct_start=0.2, div_factor=10, weight_decay=cfg.weight_decay
+    epochs,
+    pct_start=0.2,
+    div_factor=10,
+    final_div_factor=cfg.lr / 10 / cfg.last_lr,
+    weight_decay=cfg.weight_decay,
 )
 learner.save(out / "fashion_mnist.pth", config=asdict(cfg))
 plot_history(learner.history, folder=out)
