@@ -70,6 +70,8 @@ class CFG:
 
 
 cfg = override(CFG())
+if cfg.last_lr <= 0:
+    raise ValueError(f"last_lr is {cfg.last_lr}; give a rate above 0, such as 1e-7")
 seed_everything(cfg.seed)
 device = choose_device()
 data = Path(cfg.input) if cfg.input else find_dataset(cfg.dataset)

@@ -93,6 +93,21 @@ def test_settings_are_chosen_without_the_test_files(inputs, tmp_path):
     assert "holds neither t10k-images-idx3-ubyte nor t10k-images" in missing.stderr
 
 
+def test_mixed_images_are_trained_on_down_to_the_last_rate(inputs, tmp_path):
+    here = {"KAGGLE_KIT_INPUT": str(inputs)}
+    options = ["--cutmix", "0.5", "--last-lr", "0.003", "--output", "out"]
+    result = run_python([KERNEL / "kernel.py", *options], tmp_path, **here)
+    assert result.returncode == 0, result.stderr
+    with (tmp_path / "out" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # A mixed image has two answers: no accuracy while training.
+    assert set(rows[0]) == {"epoch", "train_loss", "seconds", "lr"}
+    assert float(rows[-1]["lr"]) == pytest.approx(0.003)
+    refused = run_python([KERNEL / "kernel.py", "--last-lr", "0"], tmp_path, **here)
+    assert refused.returncode == 1
+    assert "last_lr is 0.0; give a rate above 0, such as 1e-7" in refused.stderr
+
+
 def test_the_built_file_alone_gives_the_same_scores(unbuilt, inputs, tmp_path):
     out = tmp_path / "b"
     assert main(["build", str(KERNEL), "--out", str(out), "--form", "flat"]) == 0
