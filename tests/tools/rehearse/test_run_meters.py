@@ -22,14 +22,15 @@ from kernel_builder.rehearse.runfolder import new_run_folder
 CHILDREN = """
 import subprocess, sys, time
 child = "import subprocess, sys, time; " \\
-    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); " \\
-    "print('ready', flush=True); time.sleep(60)"
+    "subprocess.Popen([sys.executable, '-c', " \\
+    "'import time; print(\\"ready\\", flush=True); time.sleep(60)']); time.sleep(60)"
 subprocess.Popen([sys.executable, "-c", child])
 time.sleep(60)
 """
 
 
 def start_family():
+    """Three generations; the youngest speaks once it runs: amid its exec it has 0 B."""
     command = [sys.executable, "-c", CHILDREN]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
