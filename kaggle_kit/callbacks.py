@@ -143,8 +143,9 @@ class GradientAccumulation(Callback):
         batches: Batches per step.
     """
 
-    # First at a step: what is not yet complete must not be unscaled or clipped.
-    order = -100
+    # Before all others: it counts a batch before several processes share it, and what
+    # is not yet complete must not be unscaled or clipped.
+    order = -250
     in_valid = False
     alters_step = True
 
@@ -152,17 +153,25 @@ class GradientAccumulation(Callback):
         if batches < 1:
             raise ValueError(f"at least 1 batch per step is needed, got {batches}")
         self.batches = batches
+        self._parameters: list[Tensor] = []
         self._waiting = 0
         self._items = 0
         self._usual = 0
+        self._batch_items = 0
 
     def before_fit(self, learner: LearnerState) -> None:
         """Start with nothing collected."""
+        groups = learner.optimizer.param_groups
+        self._parameters = [p for group in groups for p in group["params"]]
         self._waiting = self._items = self._usual = 0
+
+    def before_batch(self, learner: LearnerState) -> None:
+        """Count the items."""
+        self._batch_items = count_items(learner.x)
 
     def before_backward(self, learner: LearnerState) -> None:
         """Give this batch its share of the step."""
-        items = count_items(learner.x)
+        items = self._batch_items
         if self._waiting == 0:
             self._usual, self._items = items, 0
         self._waiting += 1
@@ -177,8 +186,30 @@ class GradientAccumulation(Callback):
         # The shares were those of full batches; fewer or shorter ones get more.
         correction = self._usual * self.batches / self._items
         if correction != 1.0:
-            for group in learner.optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.mul_(correction)
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(correction)
         self._waiting = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What waits for the next epoch: counts and gradients."""
+        if self._waiting == 0:
+            return {"waiting": 0}
+        return {
+            "waiting": self._waiting,
+            "items": self._items,
+            "usual": self._usual,
+            "gradients": [parameter.grad for parameter in self._parameters],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._waiting = state["waiting"]
+        if self._waiting == 0:
+            return
+        self._items, self._usual = state["items"], state["usual"]
+        for parameter, gradient in zip(
+            self._parameters, state["gradients"], strict=True
+        ):
+            device = parameter.device
+            parameter.grad = None if gradient is None else gradient.to(device)

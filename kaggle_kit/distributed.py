@@ -86,7 +86,7 @@ class Distributed(Callback):
     the history is everybody's. Without several processes it does nothing.
     """
 
-    # First at every event: what comes after sees this process's share.
+    # Early at every event: what comes after sees this process's share.
     order = -200
     alters_step = True
 

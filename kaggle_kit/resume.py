@@ -62,7 +62,8 @@ class Checkpoint(Callback):
         """Go on from the newest good file, if there is one."""
         self._first_epoch = learner.epochs_done
         for leftover in self.path.parent.glob(f".{self.path.name}.*"):
-            leftover.unlink()  # half-written when the run was killed
+            # Half-written when the run was killed; another process may be faster.
+            leftover.unlink(missing_ok=True)
         content = None if self.force else self._newest(learner)
         if content is None:
             return

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kaggle_kit.callbacks import GradientClip
+from kaggle_kit.callbacks import GradientAccumulation, GradientClip
 from kaggle_kit.checkpoint import train_or_load
 from kaggle_kit.distributed import Distributed, launch
 from kaggle_kit.learner import Learner
@@ -36,6 +36,7 @@ def make_learner(folder, recorder):
         lr=0.5,
         callbacks=[
             Distributed(),
+            GradientAccumulation(2),
             GradientClip(1.0),
             recorder,
             EarlyStopping(patience=4),

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_learner import same_weights, small_learner, weights_of
+from small_learner import same_weights, small_data, small_learner, weights_of
+from torch import nn
 
+from kaggle_kit.callbacks import GradientAccumulation
 from kaggle_kit.checkpoint import CheckpointError
 from kaggle_kit.events import Callback, CancelFit
 from kaggle_kit.loaders import Data
@@ -100,6 +102,28 @@ def test_the_file_before_is_used_when_the_newest_is_damaged(tmp_path):
     with pytest.raises(CheckpointError, match=r"run\.pt cannot be read"):
         interrupted(path)
     assert path.read_bytes() == b""
+
+
+def test_gradients_that_wait_for_the_next_epoch_come_back(tmp_path):
+    class Endless:  # three batches without a length: the third waits
+        def __iter__(self):
+            return iter(small_data().train)
+
+    def learner(*callbacks):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        nn.init.zeros_(model[1].weight)
+        nn.init.zeros_(model[1].bias)
+        several = GradientAccumulation(2)
+        return small_learner([several, *callbacks], model, Data(Endless()))
+
+    whole = learner()
+    whole.fit(3)
+    learner(Checkpoint(tmp_path / "run.pt"), StopAfter(0)).fit(3)
+    resumed = learner(Checkpoint(tmp_path / "run.pt"), StopAfter(9))
+    resumed.fit(3)
+
+    assert len(resumed.history) == 3
+    assert same_weights(weights_of(resumed.model), weights_of(whole.model))
 
 
 def test_a_file_of_another_run_is_refused(tmp_path):
