@@ -15,6 +15,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn.parallel import DistributedDataParallel
 
 from kaggle_kit.events import Callback, LearnerState
+from kaggle_kit.random_states import random_state, restore_random_state
 from kaggle_kit.ranks import launched_rank, process_count, process_rank
 from kaggle_kit.trees import count_items, map_tree
 
@@ -78,12 +79,13 @@ def launch(
 class Distributed(Callback):
     """Shares every training batch among the processes of `launch`.
 
-    All processes see the same batches (seed the same way in each) and take every n-th
-    item; gradients are averaged by DistributedDataParallel, weighted by the number of
-    items, so that a step is that of one process on the whole batch. Only BatchNorm sees
-    the share of its own process. Training losses and metrics are those of all
-    processes; validation is done by each on all its batches; the first process's row of
-    the history is everybody's. Without several processes it does nothing.
+    All processes see the same batches (seed the same way in each; at the start of an
+    epoch the first one's random state holds for all) and take every n-th item;
+    gradients are averaged by DistributedDataParallel, weighted by the number of items,
+    so that a step is that of one process on the whole batch. Only BatchNorm sees the
+    share of its own process. Training losses and metrics are those of all processes;
+    validation is done by each on all its batches; the first process's row of the
+    history is everybody's. Without several processes it does nothing.
     """
 
     # Early at every event: what comes after sees this process's share.
@@ -103,8 +105,16 @@ class Distributed(Callback):
             )
 
     def before_train(self, learner: LearnerState) -> None:
-        """Start with no repeated batches."""
+        """Draw alike from here on: shares of unlike size have used up unlike numbers.
+
+        So a loader that shuffles by the global generators gives all processes the same
+        batches, and a resume, which has the first one's random state, is exact.
+        """
         self._repeated = []
+        if process_count() > 1:
+            state = [random_state() | {"cuda": []}]  # each device has its own
+            dist.broadcast_object_list(state, 0)
+            restore_random_state(state[0])
 
     def before_batch(self, learner: LearnerState) -> None:
         """Take this process's share of a training batch."""

@@ -1,12 +1,13 @@
 import ast
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from small_learner import small_learner
+from small_learner import same_weights, small_learner
 
 from kaggle_kit.checkpoint import load_checkpoint
 from kaggle_kit.distributed import Distributed, launch
@@ -15,6 +16,7 @@ from kaggle_kit.ranks import any_process, is_main_process, process_count, proces
 from kaggle_kit.records import Recorder
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
+RESUME_WORKER = Path(__file__).with_name("distributed_resume_worker.py")
 
 
 def run(*command):
@@ -50,6 +52,26 @@ def test_two_processes_train_as_one_on_the_whole_batch(tmp_path):
     assert done.stdout.count("epoch 4/4") == 1
     assert done.stdout.count("below") == 1
     assert float(done.stdout.split()[-1]) == single.history[-1]["right"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the worker kills itself")
+def test_two_processes_of_which_one_was_killed_go_on_exactly(tmp_path):
+    results = []
+    for name, kills in (("whole", [-1]), ("broken", [5, -1])):
+        folder = tmp_path / name
+        folder.mkdir()
+        for kill_at in kills:
+            done = run(RESUME_WORKER, folder, kill_at)
+            assert (done.returncode == 0) is (kill_at < 0), done.stderr
+        results.append(load_checkpoint(folder / "model.pt"))
+    assert "resumed from" in done.stdout
+    assert "after epoch 1/3" in done.stdout
+    whole, broken = results
+    assert same_weights(whole["model"], broken["model"])
+    losses = [[row["train_loss"] for row in r["history"]] for r in results]
+    assert losses[0] == losses[1]
+    sums = [(tmp_path / f"whole/rank{rank}.txt").read_text() for rank in (0, 1)]
+    assert sums[0] == sums[1]  # both shared the same batches
 
 
 def test_a_process_that_fails_is_reported(tmp_path):
