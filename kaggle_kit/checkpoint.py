@@ -59,6 +59,27 @@ def save_checkpoint(
     return path
 
 
+def check_storable(path: str | Path, config: Mapping[str, Any] | None = None) -> None:
+    """Complain before a training about what would keep it from being saved after it.
+
+    Args:
+        path: The checkpoint to be written; its folder is created.
+        config: As `save_checkpoint` will get it.
+
+    Raises:
+        TypeError: An entry is something `weights_only=True` would not load.
+        OSError: The path is a folder, or nothing can be written beside it.
+    """
+    _check_plain(dict(config or {}), "config")
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a checkpoint: name a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    probe = path.with_name(f".{path.name}.probe")
+    probe.touch()
+    probe.unlink(missing_ok=True)
+
+
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; at least "model" and "config" are in it.
 
@@ -220,9 +241,10 @@ def train_or_load(
 
     Raises:
         CheckpointError: The file is damaged, or for another config or model.
+        TypeError, OSError: It could not be written; see `check_storable`.
     """
     path = Path(path)
-    if path.exists() and not force:
+    if path.is_file() and not force:
         content = load_checkpoint(path)
         check_config(content["config"], config or {}, path)
         load_model_state(learner.model, content["model"], path)
@@ -230,6 +252,8 @@ def train_or_load(
         learner.epochs_done = len(learner.history)
         learner.log(f"loaded {path} ({len(learner.history)} epochs), not trained again")
         return False
+    if is_main_process():
+        check_storable(path, config)
     train()
     if is_main_process():
         save_checkpoint(

@@ -11,7 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kaggle_kit.checkpoint import check_config, load_checkpoint, save_checkpoint
+from kaggle_kit.checkpoint import (
+    check_config,
+    check_storable,
+    load_checkpoint,
+    save_checkpoint,
+)
 from kaggle_kit.inference import mean_outputs
 from kaggle_kit.paths import atomic_file
 from kaggle_kit.trees import TensorTree, count_items, map_tree
@@ -105,6 +110,7 @@ def cross_validate(
     Raises:
         ValueError: Shapes do not fit, or there is no such fold.
         CheckpointError: A fold's file is damaged or for another configuration.
+        TypeError, OSError: A fold could not be kept; see `check_storable`.
     """
     fold_column, targets = np.asarray(fold_column), np.asarray(targets)
     wanted = _chosen_folds(fold_column, targets, folds)
@@ -115,7 +121,7 @@ def cross_validate(
     clock = _FoldClock(seconds)
     for fold in wanted:
         path = folder / f"{name}_fold{fold}.pt"
-        if path.exists() and not force:
+        if path.is_file() and not force:
             done[fold], origin = _load_fold(path, fold, config), "from its file"
         elif done and not clock.another_fits():
             log(f"fold {fold} is not begun: {clock}")
@@ -239,6 +245,7 @@ def _run_and_keep(
 ) -> FoldPredictions:
     train_rows = np.flatnonzero(fold_column != fold)
     valid_rows = np.flatnonzero(fold_column == fold)
+    check_storable(path, config)
     given = run_fold(fold, train_rows, valid_rows)
     _check_fold(fold, given, len(valid_rows))
     valid, test = map_tree(Tensor.cpu, given.valid), map_tree(Tensor.cpu, given.test)

@@ -7,6 +7,7 @@ from typing import Any
 from kaggle_kit.checkpoint import (
     CheckpointError,
     check_config,
+    check_storable,
     load_checkpoint,
     load_model_state,
     save_checkpoint,
@@ -66,6 +67,8 @@ class Checkpoint(Callback):
             leftover.unlink(missing_ok=True)
         content = None if self.force else self._newest(learner)
         if content is None:
+            if is_main_process():
+                check_storable(self.path, self.config)
             return
         check_config(content["config"], self._identity(learner), self.path)
         load_model_state(learner.model, content["model"], self.path)
@@ -119,7 +122,7 @@ class Checkpoint(Callback):
     def _newest(self, learner: LearnerState) -> dict[str, Any] | None:
         problems: list[CheckpointError] = []
         for path in (self.path, self.previous):
-            if not path.exists():
+            if not path.is_file():
                 continue
             try:
                 content = load_checkpoint(path)

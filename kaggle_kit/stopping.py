@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from kaggle_kit.checkpoint import load_model_state, save_checkpoint
+from kaggle_kit.checkpoint import check_storable, load_model_state, save_checkpoint
 from kaggle_kit.events import Callback, CancelFit, LearnerState
 from kaggle_kit.ranks import is_main_process
 
@@ -182,6 +182,8 @@ class SaveBest(Callback):
     def before_fit(self, learner: LearnerState) -> None:
         """Start afresh."""
         self._monitor = BestMonitor(*self._settings)
+        if is_main_process():
+            check_storable(self.path, self.config)
 
     def after_epoch(self, learner: LearnerState) -> None:
         """Write the checkpoint if this epoch is the best."""

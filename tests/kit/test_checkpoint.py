@@ -165,6 +165,20 @@ def test_train_or_load_trains_once(tmp_path):
     assert log == [f"loaded {path} (1 epochs), not trained again"]
 
 
+def test_what_could_not_be_saved_is_said_before_the_training(tmp_path):
+    learner = small_learner()
+    train = Trains(learner)
+    with pytest.raises(TypeError, match=r"config\['rate'\] is a numpy.float64"):
+        train_or_load(learner, tmp_path / "m.pt", train, {"rate": np.float64(0.1)})
+    with pytest.raises(IsADirectoryError, match="is a folder, not a checkpoint: name"):
+        train_or_load(learner, tmp_path, train)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        train_or_load(learner, tmp_path / "file/m.pt", train)
+    assert train.times == 0
+    assert names_in(tmp_path) == ["file"]
+
+
 def test_force_trains_again_and_replaces_the_file(tmp_path):
     path = tmp_path / "m.pt"
     learner = small_learner()

@@ -126,6 +126,13 @@ def test_files_of_another_configuration_are_refused(tmp_path):
         run(tmp_path, Runs(), folds=[0], config={"epochs": 3})
 
 
+def test_a_configuration_that_could_not_be_kept_is_refused_first(tmp_path):
+    runs = Runs()
+    with pytest.raises(TypeError, match=r"config\['size'\] is a numpy.int64"):
+        run(tmp_path, runs, config={"size": np.int64(8)})
+    assert runs.folds == []
+
+
 def test_several_heads(tmp_path):
     def heads(fold, train_rows, valid_rows):
         eye = torch.eye(10)[TARGETS[valid_rows]]

@@ -138,6 +138,16 @@ def test_a_file_of_another_run_is_refused(tmp_path):
         learner.fit(3)
 
 
+def test_what_could_not_be_saved_is_said_before_the_training(tmp_path):
+    learner = small_learner([Checkpoint(tmp_path / "run.pt", {"lr": np.float32(1)})])
+    with pytest.raises(TypeError, match=r"config\['lr'\] is a numpy.float32"):
+        learner.fit(1)
+    with pytest.raises(IsADirectoryError, match="is a folder, not a checkpoint"):
+        small_learner([Checkpoint(tmp_path)]).fit(1)
+    assert learner.history == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_fit_is_told_to_use_another_path(tmp_path):
     learner = small_learner([Checkpoint(tmp_path / "run.pt")])
     learner.fit(1)

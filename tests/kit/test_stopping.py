@@ -153,3 +153,13 @@ def test_save_best_writes_the_best_epoch_only(tmp_path):
     assert content["config"] == {"size": 8}
     assert len(content["history"]) == 2
     small_learner(model=small_net(1), data=small_data()).load(path)
+
+
+def test_save_best_says_before_the_training_what_it_could_not_write(tmp_path):
+    learner = small_learner([SaveBest(tmp_path / "best.pt", config={"x": {1, 2}})])
+    with pytest.raises(TypeError, match=r"config\['x'\] is a builtins.set"):
+        learner.fit(1)
+    with pytest.raises(IsADirectoryError, match="is a folder, not a checkpoint"):
+        small_learner([SaveBest(tmp_path)]).fit(1)
+    assert learner.history == []
+    assert list(tmp_path.iterdir()) == []
