@@ -19,6 +19,7 @@ from kaggle_kit.checkpoint import (
 )
 from kaggle_kit.inference import mean_outputs
 from kaggle_kit.paths import atomic_file
+from kaggle_kit.ranks import any_process, is_main_process
 from kaggle_kit.trees import TensorTree, count_items, map_tree
 
 _FOLD_TIME_MARGIN = 1.2
@@ -91,7 +92,8 @@ def cross_validate(
     Each fold leaves `<name>_fold<k>.pt` with its weights, validation and test
     predictions as soon as it ends; started again, a fold whose file exists is not run
     again. `oof.npy` (for several heads `oof_<head>.npy`) and `oof.csv` (row, fold,
-    target and predictions) are written after every fold.
+    target and predictions) are written after every fold. Of several processes that
+    train together the first one writes.
 
     Args:
         run_fold: Trains one fold and returns its predictions.
@@ -123,7 +125,7 @@ def cross_validate(
         path = folder / f"{name}_fold{fold}.pt"
         if path.is_file() and not force:
             done[fold], origin = _load_fold(path, fold, config), "from its file"
-        elif done and not clock.another_fits():
+        elif done and any_process(not clock.another_fits()):
             log(f"fold {fold} is not begun: {clock}")
             break
         else:
@@ -131,7 +133,8 @@ def cross_validate(
             done[fold] = _run_and_keep(run_fold, fold, fold_column, path, config)
             origin = f"{clock.end():.1f}s"
         result = join_folds(done, fold_column, targets, metric)
-        write_oof(result, fold_column, targets, folder)
+        if is_main_process():
+            write_oof(result, fold_column, targets, folder)
         log(f"fold {fold}: {result.fold_scores[-1]:.5f} ({origin})")
     if result is None:
         raise ValueError("no folds were asked for")
@@ -245,18 +248,20 @@ def _run_and_keep(
 ) -> FoldPredictions:
     train_rows = np.flatnonzero(fold_column != fold)
     valid_rows = np.flatnonzero(fold_column == fold)
-    check_storable(path, config)
+    if is_main_process():
+        check_storable(path, config)
     given = run_fold(fold, train_rows, valid_rows)
     _check_fold(fold, given, len(valid_rows))
     valid, test = map_tree(Tensor.cpu, given.valid), map_tree(Tensor.cpu, given.test)
-    save_checkpoint(
-        path,
-        given.weights,
-        {**(config or {}), "fold": fold},
-        valid=valid,
-        test=test,
-        history=list(given.history),
-    )
+    if is_main_process():
+        save_checkpoint(
+            path,
+            given.weights,
+            {**(config or {}), "fold": fold},
+            valid=valid,
+            test=test,
+            history=list(given.history),
+        )
     return FoldPredictions(valid, test, given.weights, given.history)
 
 

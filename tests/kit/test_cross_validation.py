@@ -117,6 +117,14 @@ def test_no_fold_is_begun_that_would_not_end_in_time(tmp_path, monkeypatch):
     assert log[-2] == "fold 2 is not begun: 110 s left, one took 100 s"
 
 
+def test_of_several_processes_one_writes_and_all_stop_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv_module, "is_main_process", lambda: False)
+    monkeypatch.setattr(cv_module, "any_process", lambda flag: True)  # another says so
+    result = run(tmp_path, Runs())
+    assert result.folds == (0,)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_of_another_configuration_are_refused(tmp_path):
     run(tmp_path, Runs(), folds=[0], config={"epochs": 3})
     with pytest.raises(CheckpointError, match=r"model_fold0\.pt was written for anoth"):
