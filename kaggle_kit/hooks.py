@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +100,15 @@ class ActivationStats(Callback):
         """Take the hooks out."""
         self._remove()
 
+    def state_dict(self) -> dict[str, Any]:
+        """The records of every layer."""
+        return {name: tuple(stats) for name, stats in self.stats.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        for name, records in state.items():
+            self.stats[name] = LayerStats(*(list(record) for record in records))
+
     def _see(
         self, name: str, module: nn.Module, inputs: object, output: object
     ) -> None:
@@ -138,6 +147,14 @@ class GradientNorms(Callback):
         if self._pending:
             self.norms += torch.stack(self._pending).tolist()
             self._pending.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The norms so far."""
+        return {"norms": self.norms}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        self.norms = list(state["norms"])
 
 
 def is_telling_layer(name: str, module: nn.Module) -> bool:

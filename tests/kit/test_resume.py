@@ -7,12 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_learner import same_weights, small_data, small_learner, weights_of
+from small_learner import (
+    same_weights,
+    small_data,
+    small_learner,
+    small_net,
+    weights_of,
+)
 from torch import nn
 
 from kaggle_kit.callbacks import GradientAccumulation
 from kaggle_kit.checkpoint import CheckpointError
 from kaggle_kit.events import Callback, CancelFit
+from kaggle_kit.hooks import ActivationStats, GradientNorms
 from kaggle_kit.loaders import Data
 from kaggle_kit.random_states import (
     data_generators,
@@ -124,6 +131,23 @@ def test_gradients_that_wait_for_the_next_epoch_come_back(tmp_path):
 
     assert len(resumed.history) == 3
     assert same_weights(weights_of(resumed.model), weights_of(whole.model))
+
+
+def test_what_callbacks_have_on_record_goes_on(tmp_path):
+    def learner(*callbacks):
+        watch = [ActivationStats(bins=3), GradientNorms()]
+        return watch, small_learner([*watch, *callbacks], small_net(1))
+
+    (stats, norms), whole = learner()
+    whole.fit(3)
+    learner(Checkpoint(tmp_path / "run.pt"), StopAfter(0))[1].fit(3)
+    watch, resumed = learner(Checkpoint(tmp_path / "run.pt"), StopAfter(9))
+    resumed.fit(3)
+
+    assert len(norms.norms) == 9
+    assert watch[1].norms == norms.norms
+    assert len(stats.stats["0"].means) == 9
+    assert watch[0].stats == stats.stats
 
 
 def test_a_file_of_another_run_is_refused(tmp_path):
