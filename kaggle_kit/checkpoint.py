@@ -5,7 +5,9 @@ A checkpoint holds tensors and plain values only, so that it can be read with
 the built kernel, whose classes live in another module.
 """
 
+import errno
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,6 +45,7 @@ def save_checkpoint(
 
     Raises:
         TypeError: An entry is something `weights_only=True` would not load.
+        OSError: The disk is full, or the file cannot be written for another reason.
     """
     content = {
         "format": _CHECKPOINT_FORMAT,
@@ -55,7 +58,12 @@ def save_checkpoint(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as temporary:
-        torch.save(content, temporary)
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # its writer has no other word for a full disk
+            free = shutil.disk_usage(path.parent).free / 1e6
+            why = f"not written ({free:,.1f} MB free): {str(error).splitlines()[0]}"
+            raise OSError(errno.EIO, why) from error
     return path
 
 

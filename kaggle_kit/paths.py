@@ -12,6 +12,7 @@ Every folder is asked for by name: a walk over /kaggle/input can take minutes.
 """
 
 import contextlib
+import errno
 import os
 import re
 import uuid
@@ -227,6 +228,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
     On an exception `path` keeps what it held and the temporary file is removed. The
     temporary name keeps the suffix, from which many writers guess the format.
+
+    Raises:
+        OSError: It could not be written; also that of a full disk names the file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
@@ -235,5 +239,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        why = error.strerror or str(error)
+        raise OSError(error.errno or errno.EIO, why, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)

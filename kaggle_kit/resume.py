@@ -27,7 +27,8 @@ class Checkpoint(Callback):
     Killed at any moment and started again, a fit ends with the weights and the history
     of the uninterrupted one, bit for bit on a CPU: weights, optimizer, schedules, the
     state of every callback, random numbers and the order of the batches are all kept.
-    The last two files are kept, so that one good file is there at every moment.
+    The last two files are kept, so that one good file is there at every moment. A file
+    that cannot be written (a full disk) is reported in the log, and training goes on.
 
     Each fit needs a Checkpoint with a path of its own. Batches must draw from torch's,
     numpy's or Python's global generators, from a `generator` of their own, or be a
@@ -91,6 +92,15 @@ class Checkpoint(Callback):
         done = learner.epoch + 1
         if (done % self.every and done != learner.epochs) or not is_main_process():
             return
+        try:
+            self._write(learner, done)
+        except OSError as error:  # a net that tears is no reason to let go
+            learner.log(
+                f"epoch {done} is not in {self.path}: {error}; training goes on, and "
+                "the files of the epochs before are kept"
+            )
+
+    def _write(self, learner: LearnerState, done: int) -> None:
         new = self.path.with_name(f"{self.path.name}.new")
         save_checkpoint(
             new,

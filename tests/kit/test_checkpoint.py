@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from full_disk import full_disk
 from small_learner import same_weights, small_learner, small_net, weights_of
 from torch import nn
 
@@ -49,6 +50,15 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, small_net().state_dict(), {"run": 2})
     assert path.read_bytes() == old
+    assert names_in(tmp_path) == ["m.pt"]
+
+
+def test_a_full_disk_is_named_and_the_old_file_kept(tmp_path):
+    path = save_checkpoint(tmp_path / "m.pt", small_net().state_dict(), {"run": 1})
+    message = r"not written \([\d,.]+ MB free\): .*: '.*/m.pt'"
+    with pytest.raises(OSError, match=message), full_disk():
+        save_checkpoint(path, small_net().state_dict(), {"run": 2})
+    assert load_checkpoint(path)["config"] == {"run": 1}
     assert names_in(tmp_path) == ["m.pt"]
 
 

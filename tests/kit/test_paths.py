@@ -2,7 +2,9 @@
 
 import os
 
+import numpy as np
 import pytest
+from full_disk import full_disk
 
 from kaggle_kit.paths import (
     PATHS_LISTED,
@@ -259,6 +261,19 @@ def test_after_an_exception_the_old_file_stands(tmp_path):
         raise KeyboardInterrupt
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_full_disk_is_named_with_its_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    too_large = pytest.raises(OSError, match=r"File too large: '.*/a.csv'")
+    with too_large, full_disk(), atomic_file(path) as temporary:
+        temporary.write_text("new" * 1000)
+    not_all = pytest.raises(OSError, match=r"written: '.*/a.csv'")
+    with not_all, full_disk(), atomic_file(path) as temporary:
+        np.save(temporary, np.zeros(1000))
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_new_file_has_the_usual_mode(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import subprocess
@@ -16,8 +17,9 @@ from small_learner import (
 )
 from torch import nn
 
+from kaggle_kit import resume
 from kaggle_kit.callbacks import GradientAccumulation
-from kaggle_kit.checkpoint import CheckpointError
+from kaggle_kit.checkpoint import CheckpointError, save_checkpoint
 from kaggle_kit.events import Callback, CancelFit
 from kaggle_kit.hooks import ActivationStats, GradientNorms
 from kaggle_kit.loaders import Data
@@ -170,6 +172,26 @@ def test_what_could_not_be_saved_is_said_before_the_training(tmp_path):
         small_learner([Checkpoint(tmp_path)]).fit(1)
     assert learner.history == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_does_not_end_the_training(tmp_path, monkeypatch):
+    def save(path, *args, **entries):
+        if entries["epoch"] == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return save_checkpoint(path, *args, **entries)
+
+    monkeypatch.setattr(resume, "save_checkpoint", save)
+    log, path = [], tmp_path / "run.pt"
+    learner = interrupted(path, log=log)
+    assert len(learner.history) == 2
+    assert log[-1] == (
+        f"epoch 2 is not in {path}: [Errno {errno.ENOSPC}] No space left on device: "
+        f"'{path}.new'; training goes on, and the files of the epochs before are kept"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+    log.clear()
+    interrupted(path, log=log, after=2)
+    assert log[0] == f"resumed from {path} after epoch 1/3"
 
 
 def test_a_second_fit_is_told_to_use_another_path(tmp_path):
