@@ -270,8 +270,8 @@ def test_a_full_disk_is_named_with_its_file(tmp_path):
     with too_large, full_disk(), atomic_file(path) as temporary:
         temporary.write_text("new" * 1000)
     not_all = pytest.raises(OSError, match=r"written: '.*/a.csv'")
-    with not_all, full_disk(), atomic_file(path) as temporary:
-        np.save(temporary, np.zeros(1000))
+    with not_all, full_disk(), atomic_file(path) as temp, temp.open("wb") as file:
+        np.save(file, np.zeros(1000))
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
