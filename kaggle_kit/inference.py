@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kaggle_kit.augment import affine_matrix, warp_affine
 from kaggle_kit.device import Placement
+from kaggle_kit.loaders import check_in_order
 from kaggle_kit.trees import TensorTree, join_tree, map_tree
 
 
@@ -48,7 +49,7 @@ def get_preds(
         (N, ...) float32, or a tuple of such for a model with several heads.
 
     Raises:
-        ValueError: There are no batches.
+        ValueError: There are no batches, or they are shuffled.
     """
     return average_views(model, batches, device, [identity_view], activation)
 
@@ -74,7 +75,7 @@ def tta(
         (N, ...) float32, or a tuple of such for a model with several heads.
 
     Raises:
-        ValueError: There are no views or no batches.
+        ValueError: There are no views or no batches, or these are shuffled.
     """
     if not views:
         raise ValueError("test-time augmentation needs at least one view")
@@ -144,6 +145,7 @@ def average_views(
     activation: Callable[[TensorTree], TensorTree] | None,
 ) -> TensorTree:
     """Mean over the views of the model's (activated) outputs."""
+    check_in_order(batches)
     placement = Placement(device)
     placement.place_model(model).eval()
     parts: list[TensorTree] = []

@@ -12,6 +12,7 @@ from kaggle_kit.device import Placement
 from kaggle_kit.events import Callback, EventSender
 from kaggle_kit.galleries import show_results
 from kaggle_kit.inference import class_probabilities, mean_outputs
+from kaggle_kit.loaders import check_in_order
 from kaggle_kit.random_states import peek_batch
 from kaggle_kit.summary import ModelSummary, summarise_model
 from kaggle_kit.trees import TensorTree
@@ -51,7 +52,13 @@ class LearnerResults(EventSender):
         Returns:
             Predictions (N, ...) or a tuple of such; with targets and losses if asked
             for, a tuple `(preds, targets, losses)`.
+
+        Raises:
+            ValueError: The batches are shuffled and their targets were not asked for,
+                so that nothing would tell which row a prediction belongs to.
         """
+        if not with_targets:
+            check_in_order(self._validation(batches))
         collector = PredictionCollector(activation, self.loss_fn if with_loss else None)
         preds, targets, losses = self._collect(batches, collector)
         if (with_targets or with_loss) and targets is None:
@@ -72,9 +79,13 @@ class LearnerResults(EventSender):
                 `identity_view` for the image as it is.
             batches: Validation batches by default.
             activation: Applied before averaging.
+
+        Raises:
+            ValueError: There are no views, or the batches are shuffled.
         """
         if not views:
             raise ValueError("test-time augmentation needs at least one view")
+        check_in_order(self._validation(batches))
         passes = [
             self._collect(batches, PredictionCollector(activation), InputView(view))[0]
             for view in views

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from kaggle_kit.trees import TensorTree
+
+_LOADERS_RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
 class Data(NamedTuple):
@@ -76,3 +79,32 @@ def set_batch_epoch(batches: Iterable[Any], epoch: int) -> None:
         set_epoch = getattr(owner, "set_epoch", None)
         if set_epoch is not None:
             set_epoch(epoch)
+
+
+def check_in_order(batches: Iterable[Any]) -> None:
+    """Refuse batches whose predictions would not be one for each row, in order.
+
+    Of torch's loaders, and of all that say `shuffle` or `drop_last`; another iterable
+    is believed.
+
+    Raises:
+        ValueError: They are shuffled, or leave the last ones out.
+    """
+    named = ("batch_sampler", "sampler")
+    owners = [batches, *(getattr(batches, name, None) for name in named)]
+    owners.append(getattr(owners[1], "sampler", None))
+    advice = "predict on batches with shuffle=False and drop_last=False"
+    for owner in owners:
+        if (
+            isinstance(owner, _LOADERS_RANDOM)
+            or getattr(owner, "shuffle", False) is True
+        ):
+            raise ValueError(
+                "these batches are shuffled, so the predictions would not stand in the "
+                f"order of the rows: {advice}"
+            )
+        if getattr(owner, "drop_last", False) is True:
+            raise ValueError(
+                "these batches leave out the last, incomplete one, so rows would lack "
+                f"their predictions: {advice}"
+            )
