@@ -71,7 +71,7 @@ class CancelStep(Exception):
 
 
 class CancelBatch(Exception):
-    """Skip the rest of this batch."""
+    """Skip the rest of this batch; gradients that are already there stay."""
 
 
 class CancelPass(Exception):
@@ -301,9 +301,12 @@ class EventSender(LearnerState):
 
     @contextmanager
     def _stage(self, name: str, cancel: type[Exception]) -> Iterator[None]:
-        """Send the events around a stage, which the exception `cancel` cancels."""
+        """Send the events that end a stage, which the exception `cancel` cancels.
+
+        The stage itself begins with its `before_` event: sent from here, one that
+        cancels could not keep the stage from running.
+        """
         try:
-            self._call(f"before_{name}")
             yield
             self._call(f"after_{name}")
         except cancel:

@@ -24,6 +24,7 @@ from kaggle_kit.loaders import (
     Data,
     as_data,
     batch_count,
+    no_batches,
     set_batch_epoch,
     split_batch,
     step_count,
@@ -32,6 +33,7 @@ from kaggle_kit.lr_finder import FoundRates, LearnerSnapshot, RateSweep
 from kaggle_kit.meters import Metric, PassMeter, metric_names
 from kaggle_kit.optimizers import (
     LearningRate,
+    left_out_parameters,
     make_optimizer,
     set_hyper,
     spread_over_groups,
@@ -146,10 +148,10 @@ class Learner(LearnerResults):
         self.meter.add(self.loss, self.preds, self.target, self.y is self.target)
         if not self.training:
             return
-        self._call("before_backward")
-        self.backward()
-        self._call("after_backward")
         try:
+            self._call("before_backward")
+            self.backward()
+            self._call("after_backward")
             self._call("before_step")
             self.take_step()
             self._call("after_step")
@@ -160,18 +162,24 @@ class Learner(LearnerResults):
     def _one_pass(self, name: str, batches: Iterable[Any]) -> None:
         self._start_pass(name, batches)
         with self._stage(name, CancelPass):
+            self._call(f"before_{name}")
+            self.batch_index = -1
             for self.batch_index, batch in enumerate(batches):
                 x, y = split_batch(batch)
                 self.x = self._placed = self.placement.place_inputs(self.model, x)
                 self.y = self.target = self.placement.place(y)
                 try:
                     with self._stage("batch", CancelBatch):
+                        self._call("before_batch")
                         self._one_batch()
                 finally:  # it counts even where it ends the pass
                     self.step += self.training
+            if self.batch_index < 0:
+                raise no_batches(name)
 
     def _one_epoch(self, train: bool, valid: bool) -> None:
         with self._stage("epoch", CancelEpoch):
+            self._call("before_epoch")
             start, row = time.perf_counter(), {"epoch": self.epochs_done + 1.0}
             if train:
                 self._one_pass("train", self.data.train)
@@ -185,9 +193,11 @@ class Learner(LearnerResults):
             self.epochs_done += 1
 
     def _all_epochs(self, train: bool, valid: bool) -> None:
-        while self.epoch < self.epochs:
-            self._one_epoch(train, valid)
-            self.epoch += 1
+        with self._stage("fit", CancelFit):
+            self._call("before_fit")
+            while self.epoch < self.epochs:
+                self._one_epoch(train, valid)
+                self.epoch += 1
 
     def fit(
         self,
@@ -294,8 +304,14 @@ class Learner(LearnerResults):
         self.epoch, self.epochs, self.step = 0, epochs, 0
         self.n_steps = step_count(self.data.train, epochs)
         set_hyper(self.optimizer, "lr", spread_over_groups(lr, len(groups)))
+        if left := left_out_parameters(self.model, self.optimizer):
+            some = ", ".join(left[:3]) + ", ..." * (len(left) > 3)
+            self.log(
+                f"{len(left)} parameters will not change ({some}): the optimizer does "
+                "not have them; unfreeze before making the Learner"
+            )
         try:
-            with self._with_callbacks(callbacks, base), self._stage("fit", CancelFit):
+            with self._with_callbacks(callbacks, base):
                 yield
         finally:
             # Schedules hold for one fit. A resume may have replaced the groups.

@@ -81,6 +81,15 @@ def set_batch_epoch(batches: Iterable[Any], epoch: int) -> None:
             set_epoch(epoch)
 
 
+def no_batches(name: str) -> ValueError:
+    """Make the error of a pass ("train" or "validate") that found no batches."""
+    purpose = "train on" if name == "train" else "validate or predict"
+    return ValueError(
+        f"there were no batches to {purpose}; a generator has none after its first "
+        "pass: give a list, a DataLoader or another object that can start anew"
+    )
+
+
 def check_in_order(batches: Iterable[Any]) -> None:
     """Refuse batches whose predictions would not be one for each row, in order.
 

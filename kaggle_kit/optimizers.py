@@ -47,6 +47,15 @@ def parameter_groups(
     return groups
 
 
+def left_out_parameters(
+    model: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[str]:
+    """Names of trainable parameters that the optimizer does not have."""
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    named = model.named_parameters()
+    return [name for name, p in named if p.requires_grad and id(p) not in held]
+
+
 def no_decay_groups(model: nn.Module) -> list[dict[str, Any]]:
     """A splitter: weights as they are, biases and normalisation without weight decay.
 

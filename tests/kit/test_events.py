@@ -80,13 +80,20 @@ def test_events_come_in_the_documented_order():
         ("before_train", CancelEpoch(), "before_validate", "after_fit"),
         ("after_epoch", CancelFit(), "after_fit", "cleanup_fit"),
         ("before_step", CancelStep(), "after_step", "after_batch"),
+        ("after_backward", CancelStep(), "before_step", "after_batch"),
+        ("before_batch", CancelBatch(), "before_predict", "after_train"),
+        ("before_train", CancelPass(), "after_train", "before_validate"),
+        ("before_validate", CancelPass(), "after_validate", "after_epoch"),
+        ("before_epoch", CancelEpoch(), "before_train", "after_fit"),
+        ("before_fit", CancelFit(), "before_epoch", "cleanup_fit"),
     ],
 )
 def test_a_cancelled_stage_skips_its_rest_and_is_cleaned_up(
     event, error, missing, present
 ):
     spy = Spy(event, error)
-    small_learner([spy], data=one_batch_data()).fit(1, valid=event != "before_loss")
+    train_only = isinstance(error, CancelBatch)
+    small_learner([spy], data=one_batch_data()).fit(1, valid=not train_only)
     assert missing not in spy.seen
     assert present in spy.seen
     begun = {name[7:] for name in spy.seen if name.startswith("before_")}

@@ -144,5 +144,5 @@ def test_a_softmax_over_one_output_is_refused(width):
 def test_no_batches_is_an_error():
     with pytest.raises(ValueError, match="no batches to predict"):
         get_preds(small_net(), [], CPU)
-    with pytest.raises(ValueError, match="no batches to predict"):
+    with pytest.raises(ValueError, match="no batches to validate or predict"):
         small_learner().get_preds([])

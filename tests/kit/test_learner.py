@@ -1,6 +1,5 @@
 import functools
 import gc
-import math
 import weakref
 
 import numpy as np
@@ -327,7 +326,27 @@ def test_mixup_and_cutmix_train_with_targets_for_both_images():
         )
 
 
-def test_an_empty_epoch_has_no_loss():
-    learner = small_learner(data=Data([]))
+def test_a_pass_without_batches_is_an_error():
+    with pytest.raises(ValueError, match="there were no batches to train on; a gener"):
+        small_learner(data=Data([])).fit(1)
+    learner = small_learner(data=Data(iter(small_data().train)))
+    with pytest.raises(ValueError, match="no batches to train on; a generator has no"):
+        learner.fit(2)
+    assert len(learner.history) == 1
+    learner = small_learner(data=Data(small_data().train, iter(())))
+    with pytest.raises(ValueError, match="no batches to validate or predict"):
+        learner.fit(1)
+
+
+def test_parameters_that_will_not_change_are_named():
+    log, model = [], small_net()
+    model[5].requires_grad_(False)
+    learner = small_learner(model=model, log=log)
     learner.fit(1)
-    assert math.isnan(learner.history[0]["train_loss"])
+    assert len(log) == 1
+    model[5].requires_grad_(True)
+    learner.fit(1)
+    assert log[1] == (
+        "2 parameters will not change (5.weight, 5.bias): the optimizer does not have "
+        "them; unfreeze before making the Learner"
+    )
