@@ -38,6 +38,12 @@ def draw_chosen(n: int, p: float, generator: torch.Generator, like: Tensor) -> T
     return draw_uniform(n, 0.0, 1.0, generator, like) < p
 
 
+def check_probability(name: str, p: float) -> None:
+    """Refuse what is no probability."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: p is {p}; give a probability in 0..1")
+
+
 @dataclass(frozen=True)
 class Compose:
     """Apply transforms one after the other, all drawing from the one generator."""
@@ -177,6 +183,7 @@ class RandomAffine:
     padding: str = "constant"
 
     def __post_init__(self) -> None:
+        check_probability("RandomAffine", self.p)
         for name in ("zoom", "stretch"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
@@ -251,6 +258,9 @@ class HorizontalFlip:
 
     p: float = 0.5
 
+    def __post_init__(self) -> None:
+        check_probability("HorizontalFlip", self.p)
+
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Flip x: (B, C, H, W)."""
         chosen = draw_chosen(len(x), self.p, generator, x)
@@ -271,6 +281,9 @@ class BrightnessContrast:
     brightness: float = 0.2
     contrast: float = 0.2
     p: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_probability("BrightnessContrast", self.p)
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Change x: (B, C, H, W) float in [0, 1]."""

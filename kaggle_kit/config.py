@@ -137,7 +137,8 @@ def override(
     str, Path, Literal, tuples of these (`1,2,3`) and unions (`int | None`).
 
     Arguments that name no field are ignored, because Jupyter and papermill pass their
-    own (`-f kernel.json`); one that nearly names a field is logged.
+    own (`-f kernel.json`); outside of a notebook every such option is logged, in one
+    those that nearly name a field.
 
     >>> CFG = dataclasses.make_dataclass("CFG", [("epochs", int, 20)], frozen=True)
     >>> override(CFG(), ["--epochs", "3"])
@@ -146,7 +147,7 @@ def override(
     Args:
         cfg: An instance of a (frozen) dataclass.
         argv: The arguments, `sys.argv[1:]` if None.
-        log: Receives one line for every option that looks misspelt.
+        log: Receives one line for every option that is ignored, see above.
 
     Raises:
         ValueError: a value is missing or not of the field's type.
@@ -169,4 +170,6 @@ def override(
             changes[name.removeprefix("no_")] = False
         elif close := difflib.get_close_matches(name, kinds, n=1, cutoff=0.75):
             log(f"--{option} is no setting and was ignored; did you mean --{close[0]}?")
+        elif option and "ipykernel" not in sys.modules:
+            log(f"--{option} is no setting and was ignored")
     return dataclasses.replace(cfg, **changes)  # type: ignore[type-var]

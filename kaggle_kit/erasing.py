@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kaggle_kit.augment import draw_chosen, draw_uniform, move_draws
+from kaggle_kit.augment import (
+    check_probability,
+    draw_chosen,
+    draw_uniform,
+    move_draws,
+)
 
 _ERASING_STEPS = 6  # moments of digits and clothes are then right to 0.002
 
@@ -36,6 +41,7 @@ class RandomErase:
     max_count: int = 1
 
     def __post_init__(self) -> None:
+        check_probability("RandomErase", self.p)
         _erasing_check("RandomErase", self.area, self.ratio, self.max_count)
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -64,6 +70,7 @@ class RandomCopy:
     max_count: int = 1
 
     def __post_init__(self) -> None:
+        check_probability("RandomCopy", self.p)
         _erasing_check("RandomCopy", self.area, self.ratio, self.max_count)
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:

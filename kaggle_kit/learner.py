@@ -299,6 +299,8 @@ class Learner(LearnerResults):
         callbacks: Iterable[Callback],
         base: Iterable[Callback] | None = None,
     ) -> Iterator[None]:
+        if epochs < 1:
+            raise ValueError(f"epochs must be 1 or more, got {epochs}")
         groups = self.optimizer.param_groups
         kept = [{k: v for k, v in g.items() if k != "params"} for g in groups]
         self.epoch, self.epochs, self.step = 0, epochs, 0

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kaggle_kit.augment import move_draws
+from kaggle_kit.augment import check_probability, move_draws
 from kaggle_kit.losses import MixedTargets
 
 
@@ -113,8 +113,7 @@ class MixEither:
 def _mixing_check(name: str, alpha: float, p: float) -> None:
     if alpha <= 0:
         raise ValueError(f"{name}: alpha is {alpha}; give a number above 0")
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: p is {p}; give a probability in 0..1")
+    check_probability(name, p)
 
 
 def _mixing_draw(

@@ -109,7 +109,13 @@ def one_cycle_schedule(
         div_factor: The rate starts at 1 / div_factor.
         final_div_factor: It ends at 1 / (div_factor * final_div_factor).
         n_steps: Number of steps, see `one_cycle_turn`.
+
+    Raises:
+        ValueError: A factor is not above 0, or pct_start is no share.
     """
+    for name, factor in (("div", div_factor), ("final_div", final_div_factor)):
+        if not factor > 0:
+            raise ValueError(f"{name}_factor must be above 0, got {factor}")
     low = 1 / div_factor
     up, down = anneal_cosine(low, 1.0), anneal_cosine(1.0, low / final_div_factor)
     turn = one_cycle_turn(pct_start, n_steps)
@@ -223,6 +229,8 @@ def one_cycle_callbacks(
             Scheduler(join_schedules(parts, [turn, 1 - turn]), "momentum")
         )
     if weight_decay is not None:
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
         highest = max(read_hyper(g, "weight_decay") for g in optimizer.param_groups)
         level = anneal_constant(weight_decay / (highest or 1.0))
         schedulers.append(Scheduler(level, "weight_decay", relative=highest > 0))

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kaggle_kit.augment import draw_chosen, draw_uniform, sample_grid
+from kaggle_kit.augment import (
+    check_probability,
+    draw_chosen,
+    draw_uniform,
+    sample_grid,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class RandomPerspective:
     padding: str = "constant"
 
     def __post_init__(self) -> None:
+        check_probability("RandomPerspective", self.p)
         # From one half on, the four corners need not span a convex figure.
         if not 0 <= self.distortion < 0.5:
             raise ValueError(

@@ -70,8 +70,8 @@ class CFG:
 
 
 cfg = override(CFG())
-if cfg.last_lr <= 0:
-    raise ValueError(f"last_lr is {cfg.last_lr}; give a rate above 0, such as 1e-7")
+if min(cfg.lr, cfg.last_lr) <= 0:
+    raise ValueError(f"lr is {cfg.lr}, last_lr is {cfg.last_lr}; give rates above 0")
 seed_everything(cfg.seed)
 device = choose_device()
 data = Path(cfg.input) if cfg.input else find_dataset(cfg.dataset)
@@ -84,6 +84,8 @@ epochs = 1 if cfg.debug else cfg.epochs
 
 # %%
 images, labels = read_idx_part(data, "train")
+if not 0 <= cfg.valid_rows < len(images):
+    raise ValueError(f"valid_rows is {cfg.valid_rows}; give 0 to {len(images) - 1}")
 if cfg.valid_rows:
     scored, answers = images[-cfg.valid_rows :], labels[-cfg.valid_rows :]
     images, labels = images[: -cfg.valid_rows], labels[: -cfg.valid_rows]

@@ -105,7 +105,10 @@ def test_mixed_images_are_trained_on_down_to_the_last_rate(inputs, tmp_path):
     assert float(rows[-1]["lr"]) == pytest.approx(0.003)
     refused = run_python([KERNEL / "kernel.py", "--last-lr", "0"], tmp_path, **here)
     assert refused.returncode == 1
-    assert "last_lr is 0.0; give a rate above 0, such as 1e-7" in refused.stderr
+    assert "lr is 0.01, last_lr is 0.0; give rates above 0" in refused.stderr
+    none = run_python([KERNEL / "kernel.py", "--valid-rows", "99999"], tmp_path, **here)
+    assert none.returncode == 1
+    assert "valid_rows is 99999; give 0 to " in none.stderr
 
 
 def test_the_built_file_alone_gives_the_same_scores(unbuilt, inputs, tmp_path):

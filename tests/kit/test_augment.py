@@ -15,6 +15,7 @@ from kaggle_kit.augment import (
     affine_matrix,
     warp_affine,
 )
+from kaggle_kit.warps import RandomPerspective
 
 
 def generator_of(seed=0):
@@ -135,6 +136,14 @@ def test_the_same_generator_state_gives_the_same_batch_and_keeps_the_input():
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         RandomAffine(**options)
+
+
+@pytest.mark.parametrize(
+    "make", [RandomAffine, HorizontalFlip, BrightnessContrast, RandomPerspective]
+)
+def test_a_probability_lies_in_0_to_1(make):
+    with pytest.raises(ValueError, match=f"^{make.__name__}: p is -0.5; give a prob"):
+        make(p=-0.5)
 
 
 @pytest.mark.parametrize("padding", ["constant", "border", "reflect"])

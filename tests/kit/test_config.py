@@ -1,6 +1,7 @@
 """Overriding a config from the command line."""
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,8 +83,20 @@ def test_the_config_given_stays_as_it_was():
         ["--derived", "9"],
     ],
 )
-def test_arguments_that_name_no_field_are_ignored(argv):
+def test_in_a_notebook_arguments_that_name_no_field_are_ignored(argv, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
     assert override(CFG(), argv, log=pytest.fail) == CFG()
+
+
+def test_in_a_script_every_option_that_is_ignored_is_logged(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    lines = []
+    argv = ["-f", "x", "--", "3", "--dropout", "0.3", "--hidden=1"]
+    assert override(CFG(), argv, log=lines.append) == CFG()
+    assert lines == [
+        "--dropout is no setting and was ignored",
+        "--hidden is no setting and was ignored",
+    ]
 
 
 def test_without_argv_the_command_line_is_read(monkeypatch):
@@ -99,7 +112,10 @@ def test_without_argv_the_command_line_is_read(monkeypatch):
         (["--no-epochs"], "--no-epochs is no setting"),
     ],
 )
-def test_a_near_miss_is_ignored_but_logged(argv, said):
+@pytest.mark.parametrize("notebook", [True, False])
+def test_a_near_miss_is_ignored_but_logged(argv, said, notebook, monkeypatch):
+    if notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
     lines = []
     assert override(CFG(), argv, log=lines.append) == CFG()
     assert len(lines) == 1

@@ -150,6 +150,7 @@ def test_the_generator_decides_and_the_input_stays(make):
         ({"area": (0.0, 0.2)}, r"area is \(0.0, 0.2\); give \(low, high\) shares"),
         ({"ratio": (2.0, 1.0)}, r"ratio is \(2.0, 1.0\)"),
         ({"max_count": 0}, "max_count is 0; give 1 or more"),
+        ({"p": 1.5}, r"p is 1.5; give a probability in 0..1"),
     ],
 )
 def test_impossible_settings_are_refused(make, options, message):

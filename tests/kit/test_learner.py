@@ -350,3 +350,11 @@ def test_parameters_that_will_not_change_are_named():
         "2 parameters will not change (5.weight, 5.bias): the optimizer does not have "
         "them; unfreeze before making the Learner"
     )
+
+
+def test_impossible_fits_are_refused():
+    learner = small_learner()
+    with pytest.raises(ValueError, match="epochs must be 1 or more, got 0"):
+        learner.fit(0)
+    with pytest.raises(ValueError, match="weight_decay must be 0 or more, got -1"):
+        learner.fit_one_cycle(1, weight_decay=-1.0)

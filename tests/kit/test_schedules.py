@@ -126,6 +126,11 @@ def test_shapes_of_the_ready_made_ones():
         (lambda: join_schedules([anneal_constant(1)], [0.5, 0.5]), "1 schedules but 2"),
         (lambda: join_schedules([anneal_constant(1)], [0.5]), "sum to 1"),
         (lambda: one_cycle_schedule(1.5), "pct_start must lie in 0..1, got 1.5"),
+        (lambda: one_cycle_schedule(0.3, 0), "div_factor must be above 0, got 0"),
+        (
+            lambda: one_cycle_schedule(0.3, 25, 0),
+            "final_div_factor must be above 0, got 0",
+        ),
         (lambda: flat_cosine_schedule(0.1, 0.2), "warmup <= flat <= 1 is needed"),
     ],
 )
