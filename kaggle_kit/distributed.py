@@ -140,9 +140,9 @@ class Distributed(Callback):
         if self._factor != 1.0:
             learner.loss = learner.loss * self._factor
 
-    def after_train(self, learner: LearnerState) -> None:
-        """Put losses and metrics of all processes together."""
-        if process_count() == 1:
+    def cleanup_train(self, learner: LearnerState) -> None:
+        """Put losses and metrics of all processes together, of a cut pass too."""
+        if process_count() == 1 or learner.broken_off:  # by an error: of this one alone
             return
         parts = learner.meter.parts()
         for batch in self._repeated:

@@ -106,6 +106,7 @@ class LearnerState:
         step: Index of the training batch in this fit, from 0.
         n_steps: Training batches in this fit, None if unknown.
         training: Whether this is a training pass.
+        broken_off: Whether the stage ends by an error, or with the one around it.
         x: Input of the model; a tuple is given as several arguments.
         target: The targets as the batches gave them, None without.
         y: The targets as the loss sees them.
@@ -132,6 +133,7 @@ class LearnerState:
     step: int = 0
     n_steps: int | None = None
     training: bool = False
+    broken_off: bool = False
     x: TensorTree = None
     target: TensorTree = None
     y: TensorTree = None
@@ -310,7 +312,10 @@ class EventSender(LearnerState):
             yield
             self._call(f"after_{name}")
         except cancel:
-            pass
+            self.broken_off = False
+        except BaseException:
+            self.broken_off = True
+            raise
         finally:
             self._call(f"cleanup_{name}")
 

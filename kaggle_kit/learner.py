@@ -327,7 +327,7 @@ class Learner(LearnerResults):
             self.model.eval()
 
     def _start_pass(self, name: str, batches: Iterable[Any]) -> None:
-        self.training = name == "train"
+        self.training, self.broken_off = name == "train", False
         self.model.train(self.training)
         self.meter = PassMeter(self.metrics)
         self.losses = self.meter.losses

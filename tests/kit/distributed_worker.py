@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kaggle_kit.callbacks import GradientAccumulation, GradientClip
+from kaggle_kit.callbacks import GradientAccumulation, GradientClip, SingleBatch
 from kaggle_kit.checkpoint import train_or_load
 from kaggle_kit.distributed import Distributed, launch
 from kaggle_kit.learner import Learner
@@ -46,12 +46,17 @@ def make_learner(folder, recorder):
     )
 
 
+def fits(learner):
+    learner.fit(4)
+    learner.fit(1, callbacks=[SingleBatch(3)])  # ends the pass early
+
+
 def main(folder):
     recorder = Recorder()
     learner = make_learner(folder, recorder)
 
     def train():
-        train_or_load(learner, folder / "model.pt", lambda: learner.fit(4))
+        train_or_load(learner, folder / "model.pt", lambda: fits(learner))
         lines = [f"{process_count()} processes", str(recorder.losses)]
         (folder / f"rank{process_rank()}.txt").write_text("\n".join(lines))
 

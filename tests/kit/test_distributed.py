@@ -31,15 +31,16 @@ def run(*command):
 
 def test_two_processes_train_as_one_on_the_whole_batch(tmp_path):
     recorder = Recorder()
-    single = runpy.run_path(str(WORKER))["make_learner"](tmp_path, recorder)
+    worker = runpy.run_path(str(WORKER))
+    single = worker["make_learner"](tmp_path, recorder)
     single.log = lambda line: None
-    single.fit(4)
+    worker["fits"](single)
     done = run(WORKER, tmp_path)
     assert done.returncode == 0, done.stderr
     content = load_checkpoint(tmp_path / "model.pt")
     for name, value in single.model.state_dict().items():
         torch.testing.assert_close(content["model"][name], value, rtol=1e-4, atol=1e-5)
-    assert len(content["history"]) == 4
+    assert len(content["history"]) == 5
     for ours, theirs in zip(single.history, content["history"], strict=True):
         assert list(ours) == list(theirs)
         for name in ours:
