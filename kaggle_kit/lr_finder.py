@@ -9,6 +9,7 @@ import torch
 from kaggle_kit.events import Callback, CancelFit, LearnerState
 from kaggle_kit.optimizers import set_hyper
 from kaggle_kit.random_states import data_generators, random_state, restore_random_state
+from kaggle_kit.ranks import mean_of_processes
 
 
 class FoundRates(NamedTuple):
@@ -77,7 +78,7 @@ class RateSweep(Callback):
 
     def after_loss(self, learner: LearnerState) -> None:
         """Smooth the loss; end when it has blown up or all steps are done."""
-        loss = learner.loss.item()
+        loss = mean_of_processes(learner.loss.item())  # so that all end together
         self._mean = self.smooth * self._mean + (1 - self.smooth) * loss
         smoothed = self._mean / (1 - self.smooth ** len(self.rates))
         if not math.isfinite(smoothed):

@@ -37,5 +37,14 @@ def any_process(flag: bool) -> bool:
     return bool(votes.item())
 
 
+def mean_of_processes(value: float) -> float:
+    """Mean of the processes' values, the same number in each; all must ask."""
+    if not _several():
+        return value
+    total = torch.tensor(value, dtype=torch.float64)
+    dist.all_reduce(total)
+    return total.item() / dist.get_world_size()
+
+
 def _several() -> bool:
     return dist.is_available() and dist.is_initialized()

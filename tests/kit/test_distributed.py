@@ -33,10 +33,13 @@ def test_two_processes_train_as_one_on_the_whole_batch(tmp_path):
     recorder = Recorder()
     worker = runpy.run_path(str(WORKER))
     single = worker["make_learner"](tmp_path, recorder)
-    single.log = lambda line: None
+    log = []
+    single.log = log.append
     worker["fits"](single)
     done = run(WORKER, tmp_path)
     assert done.returncode == 0, done.stderr
+    assert log[:2] == ["learning rate: 0.27 where the loss falls fastest", "83 steps"]
+    assert done.stdout.splitlines()[1:3] == log[:2]  # all end the search together
     content = load_checkpoint(tmp_path / "model.pt")
     for name, value in single.model.state_dict().items():
         torch.testing.assert_close(content["model"][name], value, rtol=1e-4, atol=1e-5)
