@@ -93,6 +93,7 @@ class Distributed(Callback):
     alters_step = True
 
     def __init__(self) -> None:
+        self._repeats = False
         self._repeated: list[int] = []
         self._factor = 1.0
 
@@ -122,10 +123,9 @@ class Distributed(Callback):
         if n == 1 or not learner.training or learner.forward is None:
             return
         items = count_items(learner.x)
-        if items < n:  # too few to share: each process does them all
+        self._repeats = items < n  # too few to share: each process does them all
+        if self._repeats:
             self._factor = 1.0
-            if rank:
-                self._repeated.append(learner.batch_index)
             return
 
         def share(tensor: Tensor) -> Tensor:
@@ -136,7 +136,9 @@ class Distributed(Callback):
         self._factor = count_items(learner.x) * n / items
 
     def before_backward(self, learner: LearnerState) -> None:
-        """Weigh the share by its size."""
+        """Weigh the share by its size; note what another one counts."""
+        if self._repeats and process_rank():
+            self._repeated.append(len(learner.losses) - 1)
         if self._factor != 1.0:
             learner.loss = learner.loss * self._factor
 
