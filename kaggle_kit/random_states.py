@@ -1,7 +1,7 @@
 """The state of every random generator, taken and put back."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,10 +50,19 @@ def data_generators(data: Data) -> Iterator[tuple[str, torch.Generator]]:
                 yield f"{name}{part}", generator
 
 
-def peek_batch(batches: Iterable[Any]) -> tuple[TensorTree, TensorTree]:
-    """Inputs and targets of the first batch; global random generators stay put."""
+def peek_batch(
+    batches: Iterable[Any],
+    transform: Callable[[Any, Any], tuple[TensorTree, TensorTree]] | None = None,
+) -> tuple[TensorTree, TensorTree]:
+    """Inputs and targets of the first batch; global random generators stay put.
+
+    Args:
+        batches: `(x, y)` or x alone.
+        transform: Applied to both.
+    """
     before = random_state()
     try:
-        return split_batch(next(iter(batches)))
+        x, y = split_batch(next(iter(batches)))
+        return (x, y) if transform is None else transform(x, y)
     finally:
         restore_random_state(before)

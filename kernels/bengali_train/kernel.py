@@ -140,7 +140,9 @@ batches = partial(
 )
 warp = RandomAffine(rotate=10, translate=0.06, zoom=0.1, shear=5, p=0.9)
 loss = MultiHeadLoss(sizes, weights=(0.7, 0.1, 0.2), reduction="none")
-show_batch(batches(images[:40], labels[:40], augment=warp), folder=out)
+mixup = MixUp(cfg.mixup) if cfg.mixup else None
+shown = batches(images[:40], labels[:40], augment=warp)
+show_batch(shown, transform=mixup, folder=out)
 
 
 def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictions:
@@ -151,7 +153,6 @@ def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictio
         images[train], labels[train], augment=warp, shuffle=True, drop_last=full
     )
     valid_batches = batches(images[valid], labels[valid])
-    mixup = [BatchTransform(MixUp(cfg.mixup))] if cfg.mixup else []
     learner = Learner(
         model=make_multi_head(
             cfg.model, sizes, weights=cfg.weights or None, dropout=cfg.dropout
@@ -163,7 +164,7 @@ def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictio
         lr=cfg.lr,
         splitter=body_and_heads(cfg.weight_decay),
         callbacks=[
-            *mixup,
+            *([BatchTransform(mixup)] if mixup else []),
             MixedPrecision(),
             GradientClip(1.0),
             SaveBest(best, monitor="recall"),

@@ -116,7 +116,8 @@ train_batches = batches(
     drop_last=True,
 )
 scored_batches = batches(scored, answers, batch_size=1000)
-show_batch(train_batches, class_names=CLASSES, folder=out)
+cutmix = CutMix(p=cfg.cutmix) if cfg.cutmix else None
+show_batch(train_batches, transform=cutmix, class_names=CLASSES, folder=out)
 model = ResNet(
     len(CLASSES),
     n_channels=1,
@@ -128,7 +129,6 @@ model = ResNet(
 )
 model.stem[0].fit(next(iter(train_batches))[0].cpu())
 loss = nn.CrossEntropyLoss(label_smoothing=cfg.label_smoothing, reduction="none")
-cutmix = [BatchTransform(CutMix(p=cfg.cutmix))] if cfg.cutmix else []
 unrelated = {"input", "output", "force"}  # these do not change the weights
 settings = {k: v for k, v in asdict(cfg).items() if k not in unrelated}
 learner = Learner(
@@ -139,7 +139,7 @@ learner = Learner(
     lr=cfg.lr,
     splitter=no_decay_groups,
     callbacks=[
-        *cutmix,
+        *([BatchTransform(cutmix)] if cutmix else []),
         ModelEma(cfg.ema_decay),
         MixedPrecision(),
         CSVLogger(out / "history.csv"),

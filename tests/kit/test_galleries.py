@@ -6,6 +6,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from small_learner import small_learner
+from torch.utils.data import DataLoader, TensorDataset
 
 from kaggle_kit.augment import RandomAffine
 from kaggle_kit.batches import DeviceBatches
@@ -18,6 +19,8 @@ from kaggle_kit.galleries import (
     show_results,
 )
 from kaggle_kit.loaders import Data
+from kaggle_kit.losses import MixedTargets
+from kaggle_kit.mixing import MixUp
 
 
 @pytest.fixture
@@ -136,6 +139,37 @@ def test_looking_at_a_batch_changes_nothing(tmp_path, axes):
     for (x, y), (x_same, y_same) in zip(looked_at, left_alone, strict=True):
         assert torch.equal(x, x_same)
         assert torch.equal(y, y_same)
+
+
+def test_mixed_images_are_shown_mixed_with_both_targets(tmp_path, axes):
+    def mix(x, y):
+        weight = torch.tensor([0.75, 1.0, 0.5, 0.25])
+        mixed = torch.lerp(x.flip(0), x, weight[:, None, None, None])
+        return mixed, MixedTargets(y, torch.tensor([1, 2, 1, 3]), weight)
+
+    x, y = torch.rand(4, 1, 6, 6), torch.tensor([0, 1, 1, 2])
+    names = ["cat", "dog", "cow", "ant"]
+    show_batch([(x, y)], transform=mix, class_names=names, folder=tmp_path)
+    assert captions_of(axes[0]) == [
+        "75% cat\n25% dog",
+        "dog",
+        "dog",
+        "25% cow\n75% ant",
+    ]
+    shown = np.stack([tile.get_array().data for tile in axes[0].images])
+    mixed = mix(x, y)[0][:, 0].numpy()
+    low, high = mixed.min(), mixed.max()
+    np.testing.assert_allclose(shown, (mixed - low) / (high - low), atol=1e-6)
+
+
+def test_looking_at_mixed_images_draws_no_random_numbers(tmp_path, axes):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    shuffled = DataLoader(TensorDataset(torch.rand(9, 1, 4, 4)), 3, shuffle=True)
+    torch.set_rng_state(before)
+    show_batch(shuffled, folder=tmp_path)
+    show_batch(batches_of(), transform=MixUp(), folder=tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_batches_of_a_loader_are_scaled_to_be_seen(tmp_path, axes):
