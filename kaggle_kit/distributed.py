@@ -65,6 +65,8 @@ def launch(
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
+        # Without it the machine's own name, which may lead nowhere without internet.
+        local_addr="127.0.0.1",
         max_restarts=0,
         logs_specs=DefaultLogsSpecs(redirects=dict.fromkeys(range(1, n), Std.OUT)),
     )

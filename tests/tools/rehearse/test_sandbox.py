@@ -128,6 +128,21 @@ def test_the_environment_is_kaggles_and_holds_nothing_of_the_users(
 
 
 @pytest.mark.parametrize("way", EVERY_WAY)
+def test_the_machine_finds_itself_by_its_own_name(way, tmp_path):
+    """Several processes that train together look for each other by it."""
+    code = """
+    import socket
+    print(socket.gethostname(), socket.gethostbyname(socket.gethostname()))
+    """
+    report = run_kernel(tmp_path, code, isolation=way, submission=False)
+
+    name, address = report.log_path.read_text().split()
+    assert address.startswith("127.") or way not in CLOSED
+    assert name == "kaggle" or way not in CLOSED
+    assert failed(report) == []
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
 @pytest.mark.parametrize("layout", ["new", "old"])
 def test_the_competition_is_mounted_in_the_layout_asked_for(way, layout, tmp_path):
     code = "import os; print(sorted(os.listdir('/kaggle/input')))" + GOOD

@@ -143,7 +143,7 @@ def prepare(spec: Spec) -> None:
     (scratch / "lib/sitecustomize.py").write_text(program("monitor"), encoding="utf-8")
     (scratch / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
     (scratch / "etc/group").write_text("root:x:0:\n")
-    (scratch / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
+    (scratch / "etc/hosts").write_text("127.0.0.1 localhost kaggle\n::1 localhost\n")
     for mount in spec.mounts:
         mount_point(mount, scratch / "input")
     write_monitor(spec, monitor_settings(spec))

@@ -115,6 +115,7 @@ def main(plan_path: str) -> None:
     for kind, source, target in plan["steps"]:
         _apply(root, kind, source, target)
     _loopback_up()
+    socket.sethostname("kaggle")  # as under bubblewrap; /etc/hosts knows it
     os.chroot(root)
     os.chdir(plan["cwd"])
     _drop_capabilities()
