@@ -71,7 +71,9 @@ class ActivationStats(Callback):
     def before_fit(self, learner: LearnerState) -> None:
         """Hook the layers in."""
         self._remove()
-        for name, module in learner.model.named_modules():
+        # torch.compile wraps a model, and the names of its layers.
+        model = getattr(learner.model, "_orig_mod", learner.model)
+        for name, module in model.named_modules():
             if self.choose(name, module):
                 self.stats[name] = LayerStats([], [], [], [])
                 hook = partial(self._see, name)

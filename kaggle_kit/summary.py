@@ -89,6 +89,7 @@ def summarise_model(model: nn.Module, x: TensorTree) -> ModelSummary:
         model: On the device of x.
         x: Input, batch first; a tuple is given as several arguments.
     """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     names = {module: name for name, module in model.named_modules()}
     rows: list[LayerRow] = []
     seen: set[nn.Module] = set()

@@ -25,6 +25,12 @@ def test_layers_are_watched_in_training_only():
     assert stats.stats["1"].deviations[0] == pytest.approx(1.0, abs=1e-2)
 
 
+def test_layers_of_a_compiled_model_keep_their_names():
+    stats = ActivationStats(lambda name, module: name == "2")
+    small_learner([stats], torch.compile(small_net(), backend="eager")).fit(1)
+    assert len(stats.stats["2"].means) == 3
+
+
 def test_watching_changes_nothing():
     plain, watched = small_learner(), small_learner([ActivationStats()])
     for learner in (plain, watched):

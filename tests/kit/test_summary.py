@@ -72,3 +72,9 @@ def test_shared_layers_grouped_convolutions_and_frozen_weights():
     assert [row.parameters for row in summary.rows] == [36, 0]
     assert [row.multiply_adds for row in summary.rows] == [4 * 25 * 9] * 2
     assert (summary.parameters, summary.trained) == (41, 5)
+
+
+def test_a_compiled_model_shows_the_layers_within():
+    model, x = small_net(), digits(2)[0]
+    plain = summarise_model(model, x)
+    assert str(summarise_model(torch.compile(model), x)) == str(plain)
