@@ -46,9 +46,10 @@ class TimeBudget(Callback):
         self.started = started
         self._start = 0.0
         self._epoch_start = 0.0
-        self._pass_start = 0.0
-        self._pass_items = 0
+        self._pass_start = self._first_end = 0.0
+        self._first_items = self._more_items = 0
         self._seconds_per_item = 0.0
+        self._validated = False
 
     def before_fit(self, learner: LearnerState) -> None:
         """Start the clock."""
@@ -60,22 +61,38 @@ class TimeBudget(Callback):
 
     def before_train(self, learner: LearnerState) -> None:
         """Measure training, until there is a validation to measure."""
-        self._pass_start, self._pass_items = time.monotonic(), 0
+        self._pass_start = self._first_end = time.monotonic()
+        self._first_items = self._more_items = 0
 
     def before_validate(self, learner: LearnerState) -> None:
         """Measure validation: what a prediction takes."""
-        self._pass_start, self._pass_items = time.monotonic(), 0
+        self.before_train(learner)
 
     def after_batch(self, learner: LearnerState) -> None:
         """End the fit in the middle of an epoch if it must be."""
-        self._pass_items += count_items(learner.x)
-        if not learner.training or not self._seconds_per_item:
-            spent = time.monotonic() - self._pass_start
-            self._seconds_per_item = spent / self._pass_items
+        now, items = time.monotonic(), count_items(learner.x)
+        if learner.batch_index == 0:  # it may compile, or choose its algorithms
+            self._first_end, self._first_items = now, items
+        else:
+            self._more_items += items
+        telling = not (learner.training and self._validated)
+        if telling and learner.batch_index >= 2 and self._more_items:
+            self._seconds_per_item = (now - self._first_end) / self._more_items
         # Several processes could not agree on it without waiting at every batch.
         alone = learner.training and process_count() == 1
         if alone and self.seconds_left() < self.seconds_after():
             self._end(learner, "in the middle of an epoch")
+
+    def after_train(self, learner: LearnerState) -> None:
+        """Measure a short pass whole."""
+        if learner.batch_index < 2 and not self._validated:
+            self._measure_all()
+
+    def after_validate(self, learner: LearnerState) -> None:
+        """Measure a short pass whole."""
+        self._validated = True
+        if learner.batch_index < 2:
+            self._measure_all()
 
     def after_epoch(self, learner: LearnerState) -> None:
         """End the fit if another epoch would take too long."""
@@ -92,6 +109,11 @@ class TimeBudget(Callback):
         """Seconds wanted after the fit: predictions with their margin, and reserve."""
         predict = self.predict_items * self._seconds_per_item
         return predict * (1 + self.margin) + self.reserve
+
+    def _measure_all(self) -> None:
+        items = self._first_items + self._more_items
+        if items:
+            self._seconds_per_item = (time.monotonic() - self._pass_start) / items
 
     def _end(self, learner: LearnerState, when: str) -> None:
         learner.log(

@@ -49,6 +49,23 @@ def test_it_stops_within_an_epoch_when_it_must(monkeypatch):
     assert "stopped in the middle of an epoch" in log[-1]
 
 
+def test_a_first_batch_that_compiles_says_nothing_of_the_others(monkeypatch):
+    class Compiles(Callback):
+        order = -98
+
+        def after_batch(self, learner):
+            if learner.training and learner.step == 0:
+                clock.now += 500
+
+    # The slow start taken for 16 s an image, 100 predictions would need half an hour.
+    budget, log = TimeBudget(1500, predict_items=100, reserve=10), []
+    clock = Clock(monkeypatch, 10.0, 4.0)
+    learner = small_learner([clock, Compiles(), budget], log=log)
+    learner.fit(3)
+    assert len(learner.history) == 3
+    assert not any("budget" in line for line in log)
+
+
 def test_the_last_epoch_is_no_reason_to_complain(monkeypatch):
     epochs, log = run(monkeypatch, TimeBudget(170, reserve=10), epochs=4)
     assert epochs == 4
