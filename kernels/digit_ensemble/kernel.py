@@ -56,8 +56,8 @@ class CFG:
     weight_decay: float = 0.01
     label_smoothing: float = 0.05
     ema_decay: float = 0.999
-    widths: tuple[int, ...] = (32, 64, 128)
-    blocks: tuple[int, ...] = (2, 2)
+    widths: tuple[int, int, int] = (32, 64, 128)
+    blocks: tuple[int, int] = (2, 2)
 
 
 started = time.monotonic()

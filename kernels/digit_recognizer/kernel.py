@@ -72,6 +72,8 @@ test = read_pixel_csv(data / "test.csv")
 n_rows = 1000 if cfg.debug else len(train.images)
 images, labels = train.images[:n_rows], train.labels[:n_rows]
 valid = stratified_folds(labels, cfg.n_fold, cfg.seed) == cfg.fold
+if not valid.any():
+    raise ValueError(f"no row is in fold {cfg.fold}; give 0 to {cfg.n_fold - 1}")
 mean, std = image_stats(images[~valid])
 print(f"{(~valid).sum()} training, {valid.sum()} validation, {len(test.images)} test")
 plot_class_histogram(labels, folder=out)

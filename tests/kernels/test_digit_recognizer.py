@@ -61,6 +61,9 @@ def test_a_second_run_reuses_the_checkpoint_and_another_seed_refuses_it(
     other = run_python([*command, "--seed", "7"], folder)
     assert other.returncode == 1
     assert "seed is 42 in the file, 7 now" in other.stderr
+    none = run_python([*command, "--fold", "10"], folder)
+    assert none.returncode == 1
+    assert "no row is in fold 10; give 0 to 9" in none.stderr
 
 
 def test_the_built_file_alone_gives_the_same_submission(unbuilt, competition, tmp_path):
