@@ -62,7 +62,8 @@ def save_checkpoint(
             torch.save(content, temporary)
         except RuntimeError as error:  # its writer has no other word for a full disk
             free = shutil.disk_usage(path.parent).free / 1e6
-            why = f"not written ({free:,.1f} MB free): {str(error).splitlines()[0]}"
+            first_line = str(error).partition("\n")[0]
+            why = f"not written ({free:,.1f} MB free): {first_line}"
             raise OSError(errno.EIO, why) from error
     return path
 
