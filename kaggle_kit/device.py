@@ -8,6 +8,7 @@ chosen only after it has done a small piece of real work.
 import ctypes
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from kaggle_kit.ranks import launched_rank
 from kaggle_kit.trees import TensorTree, map_tree
 
+_CPU_INFO = Path("/proc/cpuinfo")
 _DEVICE_KINDS = ("auto", "cuda", "mps", "cpu")
 _MALLOC_TRIM, _MALLOC_MMAP = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
 _MALLOC_OPTIONS = (
@@ -67,6 +69,32 @@ def device_problem(device: torch.device) -> str | None:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     # 2 images x 6 x 6 positions x 9 weights x 4 filters, all ones
     return None if total == 2592.0 else f"wrong result, {total} instead of 2592"
+
+
+def native_half_precision(device: torch.device) -> torch.dtype | None:
+    """The half-precision type that is faster than float32 on the device, or None.
+
+    bf16 on GPUs from compute capability 8.0; fp16 from 7.0 (T4: `is_bf16_supported()`
+    is True there, but emulated and slow); on a CPU bf16 only with its own
+    instructions, without which it is many times slower than float32.
+    """
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        if major >= 8:
+            return torch.bfloat16
+        return torch.float16 if major >= 7 else None
+    if device.type == "cpu" and cpu_computes_bf16():
+        return torch.bfloat16
+    return None
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether the CPU has bf16 instructions (AMX, AVX512-BF16); False where unknown."""
+    try:
+        flags = _CPU_INFO.read_text()
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def move_batch(

@@ -1,15 +1,14 @@
 """Mixed precision, chosen from what the hardware computes natively."""
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from kaggle_kit.device import native_half_precision
 from kaggle_kit.events import Callback, LearnerState
 
 PrecisionName = Literal["auto", "bf16", "fp16", "off"]
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 class MixedPrecision(Callback):
@@ -89,32 +88,6 @@ class MixedPrecision(Callback):
         else:
             named = {"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}
             self.dtype = named[self.precision]
-
-
-def native_half_precision(device: torch.device) -> torch.dtype | None:
-    """The half-precision type that is faster than float32 on the device, or None.
-
-    bf16 on GPUs from compute capability 8.0; fp16 from 7.0 (T4: `is_bf16_supported()`
-    is True there, but emulated and slow); on a CPU bf16 only with its own
-    instructions, without which it is many times slower than float32.
-    """
-    if device.type == "cuda":
-        major, _ = torch.cuda.get_device_capability(device)
-        if major >= 8:
-            return torch.bfloat16
-        return torch.float16 if major >= 7 else None
-    if device.type == "cpu" and cpu_computes_bf16():
-        return torch.bfloat16
-    return None
-
-
-def cpu_computes_bf16() -> bool:
-    """Whether the CPU has bf16 instructions (AMX, AVX512-BF16); False where unknown."""
-    try:
-        flags = _CPU_INFO.read_text()
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def _scaled_step(

@@ -27,6 +27,7 @@ from kaggle_kit.learner import Learner
 from kaggle_kit.losses import MixedTargetLoss
 from kaggle_kit.metrics import accuracy
 from kaggle_kit.mixing import CutMix
+from kaggle_kit.muon import MuonAdamW
 from kaggle_kit.optimizers import no_decay_groups
 from kaggle_kit.paths import find_dataset, output_dir
 from kaggle_kit.plots import plot_confusion, plot_history
@@ -56,6 +57,7 @@ class CFG:
     epochs: int = 5
     batch_size: int = 256
     lr: float = 1e-2
+    muon: bool = True  # False trains by AdamW alone
     last_lr: float = 1e-3  # of the last step; long runs average better at 3e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
@@ -136,6 +138,7 @@ learner = Learner(
     data=(train_batches,),
     loss=MixedTargetLoss(loss),
     metrics=[accuracy],
+    optimizer=partial(MuonAdamW, muon=cfg.muon),
     lr=cfg.lr,
     splitter=no_decay_groups,
     callbacks=[

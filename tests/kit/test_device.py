@@ -10,9 +10,11 @@ from kaggle_kit import device as device_module
 from kaggle_kit.device import (
     accepts_channels_last,
     choose_device,
+    cpu_computes_bf16,
     device_problem,
     keep_freed_memory,
     move_batch,
+    native_half_precision,
 )
 
 CPU = torch.device("cpu")
@@ -135,3 +137,38 @@ def test_freed_memory_is_kept_for_the_next_batch(monkeypatch):
 def test_memory_is_left_to_who_set_glibcs_own_variables(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     assert not keep_freed_memory()
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        ((6, 0), None),  # P100
+        ((7, 5), torch.float16),  # T4: bf16 would be emulated
+        ((8, 0), torch.bfloat16),  # A100
+        ((9, 0), torch.bfloat16),  # H100
+    ],
+)
+def test_gpus_get_what_they_compute_natively(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert native_half_precision(torch.device("cuda", 0)) is expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("flags : fpu avx2 avx512f", None),
+        ("flags : avx512f avx512_bf16", torch.bfloat16),
+        ("flags : amx_bf16 amx_tile", torch.bfloat16),
+    ],
+)
+def test_a_cpu_needs_its_own_instructions(monkeypatch, tmp_path, flags, expected):
+    info = tmp_path / "cpuinfo"
+    info.write_text(flags)
+    monkeypatch.setattr(device_module, "_CPU_INFO", info)
+    assert native_half_precision(CPU) is expected
+
+
+def test_an_unknown_cpu_computes_in_float32(monkeypatch, tmp_path):
+    monkeypatch.setattr(device_module, "_CPU_INFO", tmp_path / "absent")
+    assert cpu_computes_bf16() is False
+    assert native_half_precision(torch.device("mps")) is None

@@ -2,51 +2,9 @@ import pytest
 import torch
 from small_learner import digits, same_weights, small_learner, weights_of
 
-from kaggle_kit import precision as precision_module
 from kaggle_kit.callbacks import GradientAccumulation
 from kaggle_kit.events import Callback
-from kaggle_kit.precision import (
-    MixedPrecision,
-    cpu_computes_bf16,
-    native_half_precision,
-)
-
-CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
-
-
-@pytest.mark.parametrize(
-    ("capability", "expected"),
-    [
-        ((6, 0), None),  # P100
-        ((7, 5), torch.float16),  # T4: bf16 would be emulated
-        ((8, 0), torch.bfloat16),  # A100
-        ((9, 0), torch.bfloat16),  # H100
-    ],
-)
-def test_gpus_get_what_they_compute_natively(monkeypatch, capability, expected):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert native_half_precision(GPU) is expected
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("flags : fpu avx2 avx512f", None),
-        ("flags : avx512f avx512_bf16", torch.bfloat16),
-        ("flags : amx_bf16 amx_tile", torch.bfloat16),
-    ],
-)
-def test_a_cpu_needs_its_own_instructions(monkeypatch, tmp_path, flags, expected):
-    info = tmp_path / "cpuinfo"
-    info.write_text(flags)
-    monkeypatch.setattr(precision_module, "_CPU_INFO", info)
-    assert native_half_precision(CPU) is expected
-
-
-def test_an_unknown_cpu_computes_in_float32(monkeypatch, tmp_path):
-    monkeypatch.setattr(precision_module, "_CPU_INFO", tmp_path / "absent")
-    assert cpu_computes_bf16() is False
-    assert native_half_precision(torch.device("mps")) is None
+from kaggle_kit.precision import MixedPrecision
 
 
 class Look(Callback):
