@@ -96,6 +96,7 @@ def test_settings_are_chosen_without_the_test_files(inputs, tmp_path):
 def test_mixed_images_are_trained_on_down_to_the_last_rate(inputs, tmp_path):
     here = {"KAGGLE_KIT_INPUT": str(inputs)}
     options = ["--cutmix", "0.5", "--last-lr", "0.003", "--output", "out"]
+    options += ["--muon", "False"]
     result = run_python([KERNEL / "kernel.py", *options], tmp_path, **here)
     assert result.returncode == 0, result.stderr
     with (tmp_path / "out" / "history.csv").open() as file:

@@ -148,11 +148,14 @@ def test_half_precision_only_where_it_is_native(monkeypatch, native, dtype):
     muon_module._muon_dtype.cache_clear()
 
 
-def test_a_group_can_be_left_to_adamw():
-    ours, theirs = parameters_of((6, 4)), parameters_of((6, 4))
-    groups = [{"params": ours, "muon": False}]
+def test_a_group_or_everything_can_be_left_to_adamw():
+    theirs = parameters_of((6, 4))
     expected = stepped(torch.optim.AdamW(theirs, lr=0.02, weight_decay=0.1), theirs)
-    assert torch.equal(stepped(MuonAdamW(groups, **VALUES), ours)[0], expected[0])
+    group, alone = parameters_of((6, 4)), parameters_of((6, 4))
+    optimizer = MuonAdamW([{"params": group, "muon": False}], **VALUES)
+    assert torch.equal(stepped(optimizer, group)[0], expected[0])
+    optimizer = MuonAdamW(alone, **VALUES, muon=False)
+    assert torch.equal(stepped(optimizer, alone)[0], expected[0])
 
 
 def test_parameters_without_a_gradient_stay():
