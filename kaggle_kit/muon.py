@@ -36,7 +36,7 @@ class MuonAdamW(torch.optim.Optimizer):
         params: Parameters or groups.
         lr: Learning rate of both.
         weight_decay: Of both; a step shrinks the weights by lr * weight_decay.
-        momentum: Muon's, in Nesterov's form.
+        momentum: Muon's, in Nesterov's form; a schedule of "momentum" is of this one.
         betas: AdamW's.
         eps: AdamW's.
         muon: False leaves everything to AdamW.

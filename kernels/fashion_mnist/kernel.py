@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from kaggle_kit.augment import Compose, HorizontalFlip, RandomCrop
@@ -138,7 +139,7 @@ learner = Learner(
     data=(train_batches,),
     loss=MixedTargetLoss(loss),
     metrics=[accuracy],
-    optimizer=partial(MuonAdamW, muon=cfg.muon),
+    optimizer=MuonAdamW if cfg.muon else torch.optim.AdamW,
     lr=cfg.lr,
     splitter=no_decay_groups,
     callbacks=[
