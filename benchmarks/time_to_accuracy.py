@@ -34,7 +34,6 @@ from kaggle_kit.device import choose_device
 from kaggle_kit.inference import get_preds
 from kaggle_kit.learner import Learner
 from kaggle_kit.metrics import accuracy
-from kaggle_kit.muon import MuonAdamW
 from kaggle_kit.optimizers import no_decay_groups
 from kaggle_kit.precision import MixedPrecision
 from kaggle_kit.preprocess import image_stats, read_idx_part
@@ -75,10 +74,10 @@ class Recipe:
     lr: float
     batch_size: int
     weight_decay: float
-    optimizer: Callable[..., torch.optim.Optimizer]
     label_smoothing: float = 0.0
     augment: BatchAugment | None = None
     callbacks: Callable[[], list[object]] = field(default=list)
+    betas: tuple[float, float] = (0.9, 0.999)
 
 
 DIGITS = Recipe(
@@ -89,19 +88,18 @@ DIGITS = Recipe(
     lr=0.008,
     batch_size=128,
     weight_decay=0.01,
-    optimizer=partial(torch.optim.AdamW, betas=(0.7, 0.9), fused=True),
     augment=RandomCrop(1),
     callbacks=lambda: [ModelEma(0.99)],
+    betas=(0.7, 0.9),
 )
 GARMENTS = Recipe(
     "Fashion-MNIST",
     goal=0.93,
     network=fast_garments,
-    epochs=3,
+    epochs=5,
     lr=0.01,
     batch_size=256,
     weight_decay=0.05,
-    optimizer=MuonAdamW,
     label_smoothing=0.1,
     augment=Compose(RandomCrop(1), HorizontalFlip()),
     callbacks=lambda: [ModelEma(0.99), MixedPrecision()],
@@ -142,7 +140,7 @@ class Race:
             recipe.network(),
             (batches,),
             nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-            optimizer=recipe.optimizer,
+            optimizer=partial(torch.optim.AdamW, betas=recipe.betas, fused=True),
             lr=recipe.lr,
             callbacks=recipe.callbacks(),
             splitter=no_decay_groups,
