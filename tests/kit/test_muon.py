@@ -10,6 +10,8 @@ from kaggle_kit import muon as muon_module
 from kaggle_kit.muon import MuonAdamW, orthogonalised
 
 HALF, FULL = torch.bfloat16, torch.float32
+# Of torch's Muon, whose order of rounding may change from one version to the next.
+NEAR = {"rtol": 0, "atol": 4 * 0.02 * 0.2 * 3 / 128}  # steps x length x half precision
 VALUES = {"lr": 0.02, "weight_decay": 0.1, "momentum": 0.9}
 
 
@@ -110,7 +112,7 @@ def test_matrices_take_torchs_muon_and_vectors_its_adamw(computed_in):
     for got, one in zip(
         stepped(MuonAdamW(ours, **VALUES), ours), expected, strict=True
     ):
-        assert torch.equal(got, one)
+        torch.testing.assert_close(got, one, **NEAR)
 
 
 def test_filters_are_the_matrix_of_their_flattened_inputs(computed_in):
@@ -123,7 +125,7 @@ def test_filters_are_the_matrix_of_their_flattened_inputs(computed_in):
     for _ in range(4):
         matrix.grad = torch.randn((5, 2, 3, 3), generator=generator).flatten(1)
         optimizer.step()
-    assert torch.equal(moved.flatten(1), matrix.detach())
+    torch.testing.assert_close(moved.flatten(1), matrix.detach(), **NEAR)
 
 
 def test_channels_last_filters_move_alike():
