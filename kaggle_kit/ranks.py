@@ -23,9 +23,8 @@ def is_main_process() -> bool:
 
 def launched_rank() -> int | None:
     """Local rank of a process that torch's launcher has started, else None."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return None
-    return int(os.environ["LOCAL_RANK"])
+    rank = os.environ.get("LOCAL_RANK")  # others set it too, without a launcher
+    return int(rank) if rank and "TORCHELASTIC_RUN_ID" in os.environ else None
 
 
 def any_process(flag: bool) -> bool:

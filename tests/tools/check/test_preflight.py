@@ -300,6 +300,9 @@ def test_the_kits_own_modules_have_nothing_to_hide(tmp_path):
     assert len(names) > 20
     code = "\n".join(f"import kaggle_kit.{name}" for name in names) + "\n"
     assert [str(finding) for finding in check(tmp_path, code)] == []
+    owned = load_project(tmp_path, paths=[ROOT])
+    assert owned.named == {}
+    assert [str(finding) for finding in run_checks(owned)] == []
 
 
 @pytest.mark.parametrize("kernel", sorted(ROOT.glob("kernels/*/kernel-metadata.json")))

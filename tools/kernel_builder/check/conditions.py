@@ -177,6 +177,8 @@ class Conditions:
             return self.run.gpu
         if name == "kaggle_kit.paths.is_rerun":
             return self.run.rerun
+        if name == "kaggle_kit.plots.in_notebook":
+            return self.run.notebook
         return self._returned(unit, name)
 
     def _returned(self, unit: Unit, name: str) -> bool | None:
