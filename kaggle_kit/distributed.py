@@ -1,10 +1,15 @@
 """Training on several devices: one process each, on torch's own launcher."""
 
+import os
+import pickle
 import sys
+import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,20 +21,29 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kaggle_kit.events import Callback, LearnerState
 from kaggle_kit.random_states import random_state, restore_random_state
-from kaggle_kit.ranks import launched_rank, process_count, process_rank
+from kaggle_kit.ranks import (
+    is_main_process,
+    launched_rank,
+    process_count,
+    process_rank,
+)
 from kaggle_kit.trees import count_items, map_tree
+
+_Result = TypeVar("_Result")
+_distributed_runs: list[str] = []  # of this process
 
 
 def launch(
-    train: Callable[[], object],
+    train: Callable[[], _Result],
     n_devices: int | None = None,
     log: Callable[[str], None] = print,
-) -> None:
+) -> _Result | None:
     """Call `train` in one process per device, and wait for all of them.
 
     The script is started again for each device, does what stands above this call once
-    more, calls `train` and ends there; what stands below is done by the first process
-    only, when the others have ended. So `train` must leave its result in a file:
+    more, calls `train` and ends there; what stands below is done by the process that
+    called, when the others have ended. So `train` must return all that is wanted, or
+    leave it in a file:
 
         launch(train)  # ends with train_or_load(learner, path, ...)
         learner.load(path)
@@ -37,16 +51,21 @@ def launch(
     With fewer than two devices, and in a notebook, `train` is called here.
 
     Args:
-        train: Trains with the callback `Distributed` and writes the result.
+        train: Trains with the callback `Distributed`.
         n_devices: Number of processes; by default one for each CUDA device.
         log: Takes one line of text.
 
+    Returns:
+        What `train` returned in the first process. From several processes it comes
+        pickled; where it cannot, the log says so, and the answer is None.
+
     Raises:
-        RuntimeError: A process failed; its error stands above in the output.
+        RuntimeError: A process failed; its error stands above in the output. Or it is
+            the second call for several devices: its processes would end at the first.
     """
     rank = launched_rank()
     if rank is not None:
-        _work(train, rank)
+        _work(train, rank, log)
         raise SystemExit(0)
     n = torch.cuda.device_count() if n_devices is None else n_devices
     script = Path(sys.argv[0])
@@ -54,15 +73,21 @@ def launch(
         log(f"not a script ({script.name or 'no file'}): trained in one process")
         n = 1
     if n < 2:
-        train()
-        return
+        return train()
+    if _distributed_runs:
+        raise RuntimeError(
+            "launch was called before in this script, and its processes end at the "
+            "first call: do all that wants several devices in one function"
+        )
     log(f"training in {n} processes")
     sys.stdout.flush()
+    run = uuid.uuid4().hex
+    _distributed_runs.append(run)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=n,
-        run_id=uuid.uuid4().hex,
+        run_id=run,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         # Without it the machine's own name, which may lead nowhere without internet.
@@ -70,12 +95,18 @@ def launch(
         max_restarts=0,
         logs_specs=DefaultLogsSpecs(redirects=dict.fromkeys(range(1, n), Std.OUT)),
     )
+    result = _result_file(run)
     try:
+        result.touch(mode=0o600, exist_ok=False)
         elastic_launch(config, sys.executable)("-u", str(script), *sys.argv[1:])
+        content = result.read_bytes()
     except ChildFailedError as error:
         raise RuntimeError(
             f"training in {n} processes failed; the error of the process is above"
         ) from error
+    finally:
+        result.unlink(missing_ok=True)
+    return pickle.loads(content) if content else None
 
 
 class Distributed(Callback):
@@ -174,13 +205,46 @@ class Distributed(Callback):
         self._factor = 1.0
 
 
-def _work(train: Callable[[], object], local_rank: int) -> None:
+def _work(
+    train: Callable[[], object], local_rank: int, log: Callable[[str], None]
+) -> None:
     cuda = torch.cuda.is_available() and torch.cuda.device_count() > local_rank
     if cuda:
         torch.cuda.set_device(local_rank)
+    threading.Thread(
+        target=_end_with_launcher, args=[os.getppid()], daemon=True
+    ).start()
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     try:
-        train()
+        result = train()
+        if is_main_process():
+            _hand_over(result, log)
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_launcher(launcher: int) -> None:
+    """End this process when the one that waits for it is gone (kill -9, no memory).
+
+    Otherwise it would train on, and write into the files of whoever starts anew.
+    """
+    while os.getppid() == launcher:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _result_file(run: str) -> Path:
+    return Path(tempfile.gettempdir(), f"kaggle_kit_{run}.result")
+
+
+def _hand_over(result: object, log: Callable[[str], None]) -> None:
+    """Write the result for the process that called `launch`, which made the file."""
+    path = _result_file(os.environ["TORCHELASTIC_RUN_ID"])
+    if not path.is_file():  # started by another launcher: nobody waits for it
+        return
+    try:
+        path.write_bytes(pickle.dumps(result))
+    except Exception as error:  # pickle raises anything; the training must not be lost
+        path.write_bytes(b"")
+        log(f"what was trained is not handed over, leave it in a file: {error}")

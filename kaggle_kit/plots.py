@@ -23,6 +23,7 @@ from torch import Tensor
 
 from kaggle_kit.evaluate import Evaluation
 from kaggle_kit.paths import atomic_file, output_dir
+from kaggle_kit.ranks import is_main_process
 
 PLOT_COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#b83280", "#718096")
 _PLOTS_STYLE: dict[str, Any] = {
@@ -43,7 +44,10 @@ _PLOTS_NAMED, _PLOTS_COUNTED = 60, 60
 def plot_figure(
     folder: str | Path, name: str, size: tuple[float, float]
 ) -> Iterator[tuple[Figure, Path]]:
-    """Give a figure to draw on; at the end write it, and show it in a notebook."""
+    """Give a figure to draw on; at the end write it, and show it in a notebook.
+
+    Of several processes that train together the first one writes.
+    """
     path = output_dir(folder) / name
     with mpl.rc_context():
         # The caller's style sheets would make the figures differ from run to run.
@@ -53,6 +57,8 @@ def plot_figure(
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
         FigureCanvasAgg(figure)
         yield figure, path
+        if not is_main_process():
+            return
         with atomic_file(path) as temporary:
             figure.savefig(temporary, format="png", facecolor="white")
     if in_notebook():

@@ -17,8 +17,11 @@ def process_count() -> int:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes files and lines."""
-    return process_rank() == 0
+    """Whether this process is the one that writes files and lines.
+
+    Of processes that `launch` started it is the first, also above that call.
+    """
+    return process_rank() == 0 if _several() else launched_rank() in (None, 0)
 
 
 def launched_rank() -> int | None:

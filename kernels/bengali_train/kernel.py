@@ -5,7 +5,9 @@
 # One network with three heads: grapheme root, vowel and consonant diacritic. The output
 # folder gets the weights, `bengali.json` which says how to use them, the out-of-fold
 # predictions, a log of every epoch, and plots. Run it again and folds that are there
-# are not trained anew. `bengali_infer` is attached to this output and submits.
+# are not trained anew, and one that was broken off goes on from its last epoch. Where
+# there are several GPUs they train together. `bengali_infer` is attached to this output
+# and submits.
 
 # %%
 import time
@@ -19,13 +21,13 @@ from kaggle_kit.augment import RandomAffine
 from kaggle_kit.batches import DeviceBatches
 from kaggle_kit.budget import TimeBudget
 from kaggle_kit.callbacks import BatchTransform, GradientClip
-from kaggle_kit.checkpoint import load_checkpoint, load_model_state
 from kaggle_kit.component_labels import read_class_map, read_component_labels
 from kaggle_kit.component_plots import plot_component_histograms
 from kaggle_kit.config import override
 from kaggle_kit.cropped_files import iter_cropped_parquet
 from kaggle_kit.cross_validation import FoldPredictions, cross_validate
 from kaggle_kit.device import choose_device
+from kaggle_kit.distributed import Distributed, launch
 from kaggle_kit.evaluate import evaluate_predictions, write_scores
 from kaggle_kit.folds import stratified_folds
 from kaggle_kit.galleries import plot_top_losses, show_batch, show_images
@@ -42,8 +44,9 @@ from kaggle_kit.plots import plot_confusion, plot_history
 from kaggle_kit.precision import MixedPrecision
 from kaggle_kit.priors import cross_fit_priors, fit_prior_correction
 from kaggle_kit.records import CSVLogger
+from kaggle_kit.resume import Checkpoint
 from kaggle_kit.seeding import seed_everything
-from kaggle_kit.stopping import SaveBest
+from kaggle_kit.stopping import EarlyStopping
 
 
 # %%
@@ -64,6 +67,7 @@ class CFG:
     n_fold: int = 4
     folds: tuple[int, ...] = (0,)  # those to be trained
     hours: float = 11.0  # from now: training ends before, no fold begins too late
+    devices: int = 0  # how many train together; 0 for all GPUs, 1 for one
     model: str = "densenet121"
     weights: str = ""  # "owner/slug/densenet121.pth" of an attached dataset
     image_size: int = 128
@@ -125,7 +129,8 @@ show_images(images, labels, folder=out)
 # %% [markdown]
 # ## Training
 # Every grapheme goes to all folds alike. Rotation, shift and zoom, then MixUp, each
-# image by its own draw; the epoch with the best recall is kept.
+# image by its own draw; the epoch with the best recall is kept. For several GPUs this
+# script is started once more on each, and its share of every batch trains there.
 
 # %%
 graphemes = np.ravel_multi_index(tuple(labels.T), sizes)
@@ -143,11 +148,12 @@ loss = MultiHeadLoss(sizes, weights=(0.7, 0.1, 0.2), reduction="none")
 mixup = MixUp(cfg.mixup) if cfg.mixup else None
 shown = batches(images[:40], labels[:40], augment=warp)
 show_batch(shown, transform=mixup, folder=out)
+unrelated = {"input", "output", "force", "folds", "hours", "recipe", "devices"}
+settings = {k: v for k, v in asdict(cfg).items() if k not in unrelated}
 
 
 def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictions:
     """Train on some rows and predict the others."""
-    best = out / f"best_fold{fold}.pth"
     full = len(train) >= cfg.batch_size  # a last batch of one would upset BatchNorm
     train_batches = batches(
         images[train], labels[train], augment=warp, shuffle=True, drop_last=full
@@ -164,19 +170,19 @@ def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictio
         lr=cfg.lr,
         splitter=body_and_heads(cfg.weight_decay),
         callbacks=[
+            Distributed(),
             *([BatchTransform(mixup)] if mixup else []),
             MixedPrecision(),
             GradientClip(1.0),
-            SaveBest(best, monitor="recall"),
+            EarlyStopping(epochs, monitor="recall"),
             CSVLogger(out / f"log_fold{fold}.csv"),
+            Checkpoint(out / f"run_fold{fold}.pt", settings, force=cfg.force),
             TimeBudget(cfg.hours * 3600, started=started),
         ],
         device=device,
     )
     learner.fit_one_cycle(epochs, pct_start=cfg.pct_start, div_factor=100)
     plot_history(learner.history, folder=out, name=f"history_fold{fold}.png")
-    load_model_state(learner.model, load_checkpoint(best)["model"], best)
-    best.unlink()  # the fold's own file has them
     predicted = get_preds(
         learner.model, valid_batches, device, head_probabilities(sizes)
     )
@@ -184,19 +190,23 @@ def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictio
     return FoldPredictions(predicted, weights=weights, history=learner.history)
 
 
-unrelated = {"input", "output", "force", "folds", "hours", "recipe"}
-result = cross_validate(
+train_folds = partial(
+    cross_validate,
     train_fold,
     folds,
     labels,
     hierarchical_macro_recall,
     folder=out,
     name="bengali",
-    config={k: v for k, v in asdict(cfg).items() if k not in unrelated},
+    config=settings,
     folds=cfg.folds,
     force=cfg.force,
     seconds=started + cfg.hours * 3600 - time.monotonic(),
 )
+result = launch(train_folds, cfg.devices or None)
+for fold in result.folds:
+    for kept in out.glob(f"run_fold{fold}.pt*"):
+        kept.unlink()  # the fold's own file is there
 
 # %% [markdown]
 # ## The prior

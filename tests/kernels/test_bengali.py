@@ -106,7 +106,7 @@ def test_training_leaves_what_inference_and_people_need(trained):
     plots = {"samples.png", "batch.png", "history_fold0.png", "top_losses.png"}
     plots |= {"component_histograms.png"}
     assert names >= plots | {f"confusion_{name}.png" for name in COMPONENTS}
-    assert not list(trained.glob("best*"))
+    assert not list(trained.glob("run_fold*"))
     log = pd.read_csv(trained / "log_fold0.csv")
     scores = json.loads((trained / "scores.json").read_text())
     assert len(log) == 8
@@ -127,6 +127,22 @@ def test_a_fold_of_other_settings_is_neither_used_nor_trained_over(
     assert result.returncode == 1
     assert "epochs is 8 in the file, 3 now" in result.stderr
     assert (trained / "bengali_fold0.pt").read_bytes() == before
+
+
+def test_two_devices_leave_what_one_leaves(trained, competition, tmp_path):
+    (tmp_path / "run_fold1.pt").touch()  # of a fold that was broken off, not asked for
+    command = [TRAIN / "kernel.py", "--input", competition, "--output", tmp_path]
+    command += ["--image-size", 32, "--batch-size", 16, "--epochs", 2, "--devices", 2]
+    result = run(command, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "training in 2 processes\n" in result.stdout
+    assert result.stdout.count("epoch 2/2") == 1
+    assert result.stdout.count("wrote ") == 1
+    names = {path.name for path in trained.iterdir()} | {"run_fold1.pt"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    one, two = (pd.read_csv(folder / "oof.csv") for folder in (trained, tmp_path))
+    assert list(one) == list(two)
+    assert (one["row"] == two["row"]).all()
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small_learner import same_weights, small_learner
@@ -12,6 +14,7 @@ from small_learner import same_weights, small_learner
 from kaggle_kit.checkpoint import load_checkpoint
 from kaggle_kit.distributed import Distributed, launch
 from kaggle_kit.meters import MeterParts, PassMeter
+from kaggle_kit.plots import plot_class_histogram
 from kaggle_kit.ranks import any_process, is_main_process, process_count, process_rank
 from kaggle_kit.records import Recorder
 
@@ -96,13 +99,80 @@ def test_a_process_that_fails_is_reported(tmp_path):
     assert "below" not in done.stdout
 
 
+def test_the_first_process_hands_over_its_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from kaggle_kit.distributed import launch\n"
+        "from kaggle_kit.ranks import process_rank\n"
+        "print('result', launch(lambda: {'rank': process_rank(), 'seen': [1.5]}, 2))\n"
+        "launch(print, 2)\n"
+    )
+    done = run(script)
+    assert "result {'rank': 0, 'seen': [1.5]}\n" in done.stdout, done.stderr
+    assert "launch was called before in this script" in done.stderr
+    assert done.returncode == 1
+    assert not list(tmp_path.glob("kaggle_kit_*"))
+
+
+def test_what_cannot_be_handed_over_ends_no_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from kaggle_kit.distributed import launch\n"
+        "print('result', launch(lambda: (number for number in [1]), 2))\n"
+    )
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+    assert "not handed over, leave it in a file: cannot pickle 'generator'" in (
+        done.stdout
+    )
+    assert "result None\n" in done.stdout
+    assert not list(tmp_path.glob("kaggle_kit_*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_processes_end_when_their_launcher_is_killed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, time\n"
+        "from kaggle_kit.distributed import launch\n"
+        "def train():\n"
+        f"    pathlib.Path({str(tmp_path)!r}, f'{{os.getpid()}}.pid').touch()\n"
+        "    time.sleep(600)\n"
+        "launch(train, 2)\n"
+    )
+    launcher = subprocess.Popen([sys.executable, script])
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+    finally:
+        launcher.kill()
+        launcher.wait()
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def wait_until(true):
+    end = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_above_the_call_only_the_first_process_draws(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "of a launcher")
+    for rank, drawn in (("1", False), ("0", True)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert is_main_process() is drawn
+        plot_class_histogram(np.array([0, 1, 1]), folder=tmp_path)
+        assert bool(list(tmp_path.iterdir())) is drawn
+
+
 def test_alone_nothing_changes():
     assert (process_rank(), process_count(), is_main_process()) == (0, 1, True)
     assert any_process(True)
     assert not any_process(False)
-    called = []
-    launch(lambda: called.append(1), n_devices=1)
-    assert called == [1]
+    assert launch(lambda: "result", n_devices=1) == "result"
     learner = small_learner([Distributed()])
     learner.fit(1)
     assert learner.forward is None
