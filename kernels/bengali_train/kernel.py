@@ -122,6 +122,7 @@ for block in iter_cropped_parquet(files, size=cfg.image_size):
 table = table.in_order_of(ids)
 n_images = 500 if cfg.debug else len(ids)
 images, labels = np.concatenate(parts)[:n_images], table.labels[:n_images]
+del parts  # 3 GB in each process
 components, sizes = class_map.components, class_map.sizes
 plot_component_histograms(table.class_counts(), folder=out)
 show_images(images, labels, folder=out)
