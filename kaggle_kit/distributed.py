@@ -115,8 +115,8 @@ class Distributed(Callback):
     All processes see the same batches (seed the same way in each; at the start of an
     epoch the first one's random state holds for all) and take every n-th item;
     gradients are averaged by DistributedDataParallel, weighted by the number of items,
-    so that a step is that of one process on the whole batch. Only BatchNorm sees the
-    share of its own process. Training losses and metrics are those of all processes;
+    so that a step is that of one process on the whole batch. Only BatchNorm, and what
+    mixes images, see the share of their own process. Training losses and metrics are those of all processes;
     validation is done by each on all its batches; the first process's row of the
     history is everybody's. Without several processes it does nothing.
     """
