@@ -116,9 +116,10 @@ class Distributed(Callback):
     epoch the first one's random state holds for all) and take every n-th item;
     gradients are averaged by DistributedDataParallel, weighted by the number of items,
     so that a step is that of one process on the whole batch. Only BatchNorm, and what
-    mixes images, see the share of their own process. Training losses and metrics are those of all processes;
-    validation is done by each on all its batches; the first process's row of the
-    history is everybody's. Without several processes it does nothing.
+    mixes images, see the share of their own process. Training losses and metrics are
+    those of all processes; validation is done by each on all its batches; the first
+    process's row of the history is everybody's. Without several processes it does
+    nothing.
     """
 
     # Early at every event: what comes after sees this process's share.
