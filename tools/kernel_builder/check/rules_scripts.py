@@ -112,8 +112,8 @@ def _missing(subject: Subject, unit: Unit, node: ast.AST, what: str) -> Finding:
         "warning",
         unit,
         node,
-        f"{kind} get no arguments and no variables of yours on Kaggle: {what}",
-        "write its value into the file",
+        f"{kind} get no arguments or env on Kaggle: {what}",
+        "bake its value into the file",
     )
 
 
