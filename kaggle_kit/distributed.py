@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import threading
@@ -14,7 +15,11 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing import (
+    DefaultLogsSpecs,
+    SignalException,
+    Std,
+)
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn.parallel import DistributedDataParallel
@@ -104,6 +109,10 @@ def launch(
         raise RuntimeError(
             f"training in {n} processes failed; the error of the process is above"
         ) from error
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:  # as if nobody had caught it
+            raise KeyboardInterrupt from None
+        raise
     finally:
         result.unlink(missing_ok=True)
     return pickle.loads(content) if content else None
@@ -221,6 +230,8 @@ def _work(
         if is_main_process():
             _hand_over(result, log)
         dist.barrier()
+    except KeyboardInterrupt:  # it goes to all of them; the one that called tells
+        raise SystemExit(128 + signal.SIGINT) from None
     finally:
         dist.destroy_process_group()
 

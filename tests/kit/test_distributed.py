@@ -1,4 +1,5 @@
 import ast
+import os
 import runpy
 import signal
 import subprocess
@@ -132,7 +133,9 @@ def test_what_cannot_be_handed_over_ends_no_training(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_processes_end_when_their_launcher_is_killed(tmp_path):
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_processes_end_with_the_one_that_launched_them(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     script = tmp_path / "script.py"
     script.write_text(
         "import os, pathlib, time\n"
@@ -142,14 +145,24 @@ def test_processes_end_when_their_launcher_is_killed(tmp_path):
         "    time.sleep(600)\n"
         "launch(train, 2)\n"
     )
-    launcher = subprocess.Popen([sys.executable, script])
+    errors = tmp_path / "errors.txt"
+    with errors.open("w") as file:
+        launcher = subprocess.Popen(
+            [sys.executable, script], start_new_session=True, stderr=file
+        )
+    # kill -9 of it alone; or Ctrl-C, which all of its group get
+    number = getattr(signal, name)
+    send = os.kill if name == "SIGKILL" else os.killpg
     try:
         wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+        send(launcher.pid, number)
+        assert launcher.wait(120) == -number
     finally:
         launcher.kill()
         launcher.wait()
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    assert errors.read_text().count("Traceback") == (name == "SIGINT")
 
 
 def wait_until(true):
