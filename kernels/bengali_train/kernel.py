@@ -175,7 +175,7 @@ def train_fold(fold: int, train: np.ndarray, valid: np.ndarray) -> FoldPredictio
             *([BatchTransform(mixup)] if mixup else []),
             MixedPrecision(),
             GradientClip(1.0),
-            EarlyStopping(epochs, monitor="recall"),
+            EarlyStopping(epochs, monitor="recall"),  # never early: for the best
             CSVLogger(out / f"log_fold{fold}.csv"),
             Checkpoint(out / f"run_fold{fold}.pt", settings, force=cfg.force),
             TimeBudget(cfg.hours * 3600, started=started),
