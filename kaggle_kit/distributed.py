@@ -252,7 +252,7 @@ def _result_file(run: str) -> Path:
 
 def _hand_over(result: object, log: Callable[[str], None]) -> None:
     """Write the result for the process that called `launch`, which made the file."""
-    path = _result_file(os.environ["TORCHELASTIC_RUN_ID"])
+    path = _result_file(os.environ.get("TORCHELASTIC_RUN_ID", ""))
     if not path.is_file():  # started by another launcher: nobody waits for it
         return
     try:
